@@ -1,0 +1,172 @@
+//! The proxy: a struct around a `BaseProxy`, with a method for each of the referent's.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Attribute, GenericParam, Generics, Ident, Visibility, parse_quote};
+
+use super::method::{Maker, method};
+use super::traits::{self, ProxyStruct};
+use super::{doc_name, lints, signature};
+use crate::model::{Method, ProxyTrait, Referent};
+
+/// A proxy that is to be written.
+struct Proxy<'p> {
+    visibility: Visibility,
+    ident: &'p Ident,
+    /// With the bounds that its methods need.
+    generics: &'p Generics,
+    docs: TokenStream,
+    methods: &'p [Method],
+    maker: Maker<'p>,
+}
+
+/// The proxy of a referent. It is `pub` whatever the referent is, because an associated type may not be narrower than its
+/// trait.
+pub(super) fn of_referent(model: &Referent, ident: &Ident) -> TokenStream {
+    let served = doc_name(&model.subject);
+    let title = format!("Proxy of [`{served}`]: a handle to one that lives in a server, for any process to use.");
+    Proxy {
+        visibility: parse_quote!(pub),
+        ident,
+        generics: &model.item.generics,
+        docs: docs(&title, &[]),
+        methods: &model.methods,
+        maker: Maker::Type(&model.subject),
+    }
+    .expand()
+}
+
+/// The proxy that a trait describes; the trait itself is not emitted.
+pub(crate) fn proxy_trait(model: &ProxyTrait) -> TokenStream {
+    let title = format!("Proxy of a `{}` that lives in a server, for any process to use.", model.typeid.text);
+    Proxy {
+        visibility: model.visibility.clone(),
+        ident: &model.proxy,
+        generics: &Generics::default(),
+        docs: docs(&title, &model.shown),
+        methods: &model.methods,
+        maker: Maker::Typeid(&model.typeid.text),
+    }
+    .expand()
+}
+
+/// The parameters of generics, without bounds and defaults: what a struct needs that holds none of them.
+pub(super) fn bare_generics(generics: &Generics) -> Generics {
+    let mut bare = generics.clone();
+    bare.where_clause = None;
+    for parameter in &mut bare.params {
+        match parameter {
+            GenericParam::Type(parameter) => {
+                parameter.attrs.clear();
+                parameter.bounds.clear();
+                parameter.colon_token = None;
+                parameter.default = None;
+                parameter.eq_token = None;
+            }
+            GenericParam::Const(parameter) => {
+                parameter.attrs.clear();
+                parameter.default = None;
+                parameter.eq_token = None;
+            }
+            GenericParam::Lifetime(_) => {}
+        }
+    }
+    bare
+}
+
+impl Proxy<'_> {
+    fn expand(&self) -> TokenStream {
+        let declaration = self.declaration();
+        let methods = self.methods();
+        let traits = traits::implementations(&ProxyStruct {
+            ident: self.ident,
+            loose: bare_generics(self.generics),
+            strict: self.generics.clone(),
+            base: parse_quote!(base),
+            cloned: quote!(Self {
+                base: ::core::clone::Clone::clone(&self.base),
+                signatures: ::core::clone::Clone::clone(&self.signatures),
+                marker: ::core::marker::PhantomData,
+            }),
+            made: quote!(Self {
+                base,
+                signatures: Self::__multiproc_signatures(),
+                marker: ::core::marker::PhantomData,
+            }),
+            constants: TokenStream::new(),
+            omitted: &[],
+        });
+        quote!(#declaration #methods #traits)
+    }
+
+    fn declaration(&self) -> TokenStream {
+        let Self { visibility, ident, docs, .. } = self;
+        let lints = lints();
+        let generics = bare_generics(self.generics);
+        let types = generics.type_params().map(|parameter| &parameter.ident);
+        quote! {
+            #docs
+            #lints
+            #visibility struct #ident #generics {
+                base: ::multiproc::BaseProxy,
+                signatures: ::multiproc::macro_support::Signatures,
+                marker: ::core::marker::PhantomData<fn() -> (#(#types,)*)>,
+            }
+        }
+    }
+
+    fn methods(&self) -> TokenStream {
+        let ident = self.ident;
+        let lints = lints();
+        let (impl_generics, _, where_clause) = self.generics.split_for_impl();
+        let bare = bare_generics(self.generics);
+        let (_, arguments, _) = bare.split_for_impl();
+        let methods = self.methods.iter().enumerate().map(|(place, each)| method(place, each, &self.maker));
+        let signatures = signatures(self.methods);
+        quote! {
+            #lints
+            impl #impl_generics #ident #arguments #where_clause {
+                #(#methods)*
+                #signatures
+            }
+        }
+    }
+}
+
+/// The signatures of all methods, computed once for a type: a method finds its own by its place.
+fn signatures(methods: &[Method]) -> TokenStream {
+    let each = methods.iter().map(|method| {
+        let signature = signature(method);
+        match absence(&method.carried.cfg) {
+            None => signature,
+            // A method that is configured away keeps its place.
+            Some(absence) => {
+                let cfg = &method.carried.cfg;
+                quote!(#(#cfg)* #signature, #[cfg(#absence)] || 0)
+            }
+        }
+    });
+    quote! {
+        #[doc(hidden)]
+        fn __multiproc_signatures() -> ::multiproc::macro_support::Signatures {
+            ::multiproc::macro_support::Signatures::of::<Self>(&[#(#each),*])
+        }
+    }
+}
+
+/// The condition under which one of these `cfg`s fails.
+fn absence(cfg: &[Attribute]) -> Option<TokenStream> {
+    let predicates = cfg.iter().filter_map(|attribute| attribute.meta.require_list().ok()).map(|list| &list.tokens);
+    (!cfg.is_empty()).then(|| quote!(not(all(#(#predicates),*))))
+}
+
+fn docs(title: &str, own: &[Attribute]) -> TokenStream {
+    let title = format!(" {title}");
+    let errors = " Each method is a call: it blocks until the server has answered (or the proxy's timeout has passed), and fails \
+                  with a [`multiproc::Error`](::multiproc::Error) where the system does.";
+    let first = match own.is_empty() {
+        true => quote!(#[doc = #title]),
+        false => quote!(#(#own)* #[doc = ""] #[doc = #title]),
+    };
+    quote!(#first #[doc = ""] #[doc = #errors])
+}

@@ -1,0 +1,319 @@
+//! One call: request out, reply in.
+//!
+//! Waiting: look; yield the processor for a while, since being woken costs more than most calls; then sleep in `poll` on the connection and on the
+//! server's process, so that the server's death ends the wait even where somebody else holds its sockets open.
+
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::pool::Link;
+use super::reference::RemoteReference;
+use super::{Client, State, keeper};
+use crate::codec::{self, Codec};
+use crate::error::{Error, Result};
+use crate::protocol::carriage::{Carried, Keep};
+use crate::protocol::command::Command;
+use crate::protocol::limits::HANDSHAKE_TIME;
+use crate::protocol::notice::{ControlNotice, DataNotice};
+use crate::protocol::reply::{Reply, Status};
+use crate::protocol::request::RequestHead;
+use crate::protocol::token::WireToken;
+use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
+use crate::sys::poll::{self, Interest};
+use crate::sys::thread;
+use crate::transport::{Progress, TransportError};
+
+/// How long a caller goes on looking before it sleeps: about what being woken costs.
+const LINGER: Duration = Duration::from_micros(50);
+/// How long a caller that has given up waits for the call's final answer.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// A call, before it is made.
+pub struct Request<'a> {
+    /// The target.
+    pub object: ObjectId,
+    /// The method.
+    pub method: &'a str,
+    /// How the arguments are written.
+    pub codec: Codec,
+    /// The structural hash of the method's types; 0 for none.
+    pub signature: u32,
+    /// The arguments.
+    pub payload: &'a [u8],
+    /// The proxies in them.
+    pub carried: &'a [Carried],
+    /// How long the caller waits.
+    pub timeout: Option<Duration>,
+}
+
+/// A reply, as it was read.
+pub struct Returned {
+    /// What kind of answer it is.
+    pub status: Status,
+    frame: Vec<u8>,
+    payload: Range<usize>,
+    /// The proxies in it, each a reference of this process.
+    pub carried: Vec<Carried>,
+}
+
+impl Returned {
+    /// The encoded result or error.
+    pub fn payload(&self) -> &[u8] {
+        &self.frame[self.payload.clone()]
+    }
+}
+
+impl Client {
+    /// Makes a call and waits for its answer: as long as it takes, or as `timeout` says. Ends within 1 s of the server's death.
+    pub fn call(self: &Arc<Self>, request: &Request<'_>) -> Result<Returned> {
+        self.check_own()?;
+        let begin = Instant::now();
+        let (link, after) = self.take_link(request.timeout.map(|timeout| begin + timeout))?;
+        let mut exchange = Exchange { client: self, link, request: RequestId(0) };
+        let result = exchange.run(request, after, begin);
+        exchange.finish(result)
+    }
+
+    /// Asks the server itself, and waits for its answer.
+    pub fn command<A: Serialize, R: DeserializeOwned>(
+        self: &Arc<Self>,
+        command: Command,
+        arguments: &A,
+        timeout: Option<Duration>,
+    ) -> Result<R> {
+        let mut payload = Vec::new();
+        codec::encode(Codec::Bincode, arguments, &mut payload).map_err(Error::unserializable::<A>)?;
+        let (object, method) = (ObjectId::SERVER, command.name());
+        let request =
+            Request { object, method, codec: Codec::Bincode, signature: 0, payload: &payload, carried: &[], timeout };
+        let returned = self.call(&request)?;
+        if returned.status == Status::Returned {
+            return codec::decode(Codec::Bincode, returned.payload()).map_err(Error::unserializable::<R>);
+        }
+        Err(codec::decode(Codec::Bincode, returned.payload()).unwrap_or_else(Error::unserializable::<Error>))
+    }
+
+    /// A connection, and how many notices the next request comes after.
+    fn take_link(&self, deadline: Option<Instant>) -> Result<(Link, u64)> {
+        {
+            let mut state = self.state();
+            if let Some(link) = state.pool.take() {
+                state.notices.flush();
+                return Ok((link, state.notices.said()));
+            }
+        }
+        let handshake = Instant::now() + self.route.handshake_time.min(HANDSHAKE_TIME);
+        let link = self.open(deadline.map_or(handshake, |deadline| deadline.min(handshake)))?;
+        Ok((link, self.state().notices.said()))
+    }
+}
+
+/// How an exchange went wrong.
+enum Broken {
+    /// The connection is fine.
+    Call(Error),
+    /// The connection is of no more use.
+    Link(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+struct Exchange<'a> {
+    client: &'a Arc<Client>,
+    link: Link,
+    request: RequestId,
+}
+
+impl Exchange<'_> {
+    fn run(&mut self, request: &Request<'_>, after: u64, begin: Instant) -> std::result::Result<Returned, Broken> {
+        self.send(request, after)?;
+        let deadline = request.timeout.map(|timeout| begin + timeout);
+        if let Some(returned) = self.wait(deadline)? {
+            return Ok(returned);
+        }
+        let timeout = request.timeout.unwrap_or_default();
+        // The server decides: the answer may have been on its way.
+        let mut frame = Vec::new();
+        DataNotice::Cancel { request: self.request }.write(&mut frame);
+        let sent = self.link.stream.sender.send(&[&frame]);
+        sent.map_err(|error| self.broken(&error))?;
+        match self.wait(Some(Instant::now() + FAREWELL))? {
+            Some(returned) if returned.status != Status::Refused => Ok(returned),
+            // Without a final word the connection goes on; a late reply is read, and its references given back, with the next call's.
+            _ => Err(Broken::Call(Error::Timeout { after: timeout })),
+        }
+    }
+
+    fn send(&mut self, request: &Request<'_>, after: u64) -> std::result::Result<(), Broken> {
+        self.request = self.link.next_request();
+        let mut head = std::mem::take(&mut self.link.head);
+        head.clear();
+        let acknowledged = if std::mem::take(&mut self.link.owes) { self.link.replies } else { 0 };
+        self.link.acknowledged = self.link.acknowledged.max(acknowledged);
+        let millis = |timeout: Duration| timeout.as_micros().div_ceil(1000).clamp(1, u128::from(u32::MAX));
+        let fixed = RequestHead {
+            request: self.request,
+            object: request.object,
+            thread: ThreadNumber(thread::number()),
+            after,
+            acknowledged,
+            codec: request.codec.as_byte(),
+            signature: request.signature,
+            timeout_ms: request.timeout.map_or(0, |timeout| u32::try_from(millis(timeout)).unwrap_or(u32::MAX)),
+        };
+        let tokens = u16::try_from(request.carried.len());
+        fixed.write(request.method, tokens.unwrap_or(u16::MAX), &mut head);
+        request.carried.iter().for_each(|carried| carried.write(self.client.server, &mut head));
+        let (size, limit) = ((head.len() + request.payload.len()) as u64, self.client.max_frame);
+        let refused = if size > limit {
+            Some(Error::FrameTooLarge { size, limit })
+        } else if tokens.is_err() || request.method.len() > usize::from(u16::MAX) {
+            Some(Error::protocol("more than 65,535 proxies in one call, or a method name as long"))
+        } else {
+            None
+        };
+        let sent = if refused.is_none() {
+            self.link.stream.sender.send(&[&head, request.payload])
+        } else {
+            Ok(Progress::Done)
+        };
+        self.link.head = head;
+        if let Some(error) = refused {
+            return Err(Broken::Call(error));
+        }
+        sent.map_err(|error| self.broken(&error))?;
+        Ok(())
+    }
+
+    /// Waits for the reply to this request; `None` at the deadline.
+    fn wait(&mut self, deadline: Option<Instant>) -> std::result::Result<Option<Returned>, Broken> {
+        let mut idle_since = None;
+        loop {
+            let sending = self.link.stream.sender.backlog() > 0;
+            if sending {
+                let flushed = self.link.stream.sender.flush();
+                flushed.map_err(|error| self.broken(&error))?;
+            }
+            let frame = self.link.stream.receiver.next();
+            if let Some(frame) = frame.map_err(|error| self.broken(&error))? {
+                idle_since = None;
+                if let Some(returned) = self.read(frame)? {
+                    return Ok(Some(returned));
+                }
+                continue;
+            }
+            let since = *idle_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < LINGER {
+                std::thread::yield_now();
+                continue;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(None);
+            }
+            self.sleep(deadline)?;
+        }
+    }
+
+    /// Sleeps until something comes, or the server ends.
+    fn sleep(&self, deadline: Option<Instant>) -> std::result::Result<(), Broken> {
+        let stream = &self.link.stream;
+        let interest = if stream.sender.backlog() > 0 { Interest::ReadWrite } else { Interest::Read };
+        let mut fds = vec![(stream.receiver.fd(), interest)];
+        fds.extend(self.client.process.as_ref().map(|process| (process.as_fd(), Interest::Read)));
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let ready = poll::wait(&fds, timeout).map_err(|error| Error::io("waiting for a reply", error))?;
+        if ready.get(1).is_some_and(|ready| ready.any()) && !ready.first().is_some_and(|ready| ready.any()) {
+            // What it had sent before its end has been read by now.
+            return Err(Broken::Link(self.client.gone("its process has ended")));
+        }
+        Ok(())
+    }
+
+    /// Takes a reply in: counts its references, also when nobody waits for it any more.
+    fn read(&mut self, frame: Vec<u8>) -> std::result::Result<Option<Returned>, Broken> {
+        let reply = Reply::read(&frame).map_err(|error| Broken::Link(error.into()))?;
+        self.link.replies += 1;
+        self.link.owes |= reply.tokens.len() > 0 || reply.head.moves;
+        let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
+        let (head, length) = (reply.head, reply.payload.len());
+        if head.moves {
+            self.acknowledge()?;
+        }
+        if head.request != self.request {
+            // A reply to a call that was given up; dropping `carried` gives its references back.
+            return Ok(None);
+        }
+        let payload = frame.len() - length..frame.len();
+        Ok(Some(Returned { status: head.status, payload, frame, carried }))
+    }
+
+    fn count(&self, reply: &Reply<'_>) -> Vec<Carried> {
+        let mut state = self.client.state();
+        let carry = |token| match token {
+            WireToken::Own { object, typeid } => {
+                state.ledger.grant(object);
+                let reference = RemoteReference::counted(self.client, object, typeid.into());
+                let token = reference.token().clone();
+                Carried { token, ticket: None, keep: Some(reference as Arc<dyn Keep>) }
+            }
+            WireToken::Foreign { server, object, typeid, address, ticket } => Carried {
+                token: Token { server, object, typeid: typeid.into(), address: address.into() },
+                ticket,
+                keep: None,
+            },
+        };
+        reply.tokens.clone().map(carry).collect()
+    }
+
+    /// Tells the server at once that what a reply moved has arrived.
+    fn acknowledge(&mut self) -> std::result::Result<(), Broken> {
+        let mut frame = Vec::new();
+        DataNotice::Acknowledge { replies: self.link.replies }.write(&mut frame);
+        let sent = self.link.stream.sender.send(&[&frame]);
+        sent.map_err(|error| self.broken(&error))?;
+        self.link.owes = false;
+        Ok(())
+    }
+
+    fn broken(&self, error: &TransportError) -> Broken {
+        if let TransportError::TooLarge { size, limit } = *error {
+            return Broken::Link(Error::FrameTooLarge { size, limit });
+        }
+        Broken::Link(self.client.gone_or_lost(error))
+    }
+
+    /// Puts the connection back, or tells the server how far it was read.
+    fn finish(self, result: std::result::Result<Returned, Broken>) -> Result<Returned> {
+        let Self { client, link, .. } = self;
+        let (result, keep) = match result {
+            Ok(returned) => (Ok(returned), true),
+            Err(Broken::Call(error)) => (Err(error), true),
+            Err(Broken::Link(error)) => (Err(error), false),
+        };
+        let (unneeded, sent) = {
+            let mut state = client.state();
+            if keep {
+                (state.pool.put(link), true)
+            } else {
+                let lost = ControlNotice::Lost { connection: link.connection, replies: link.replies };
+                let State { notices, ledger, .. } = &mut *state;
+                let sent = notices.say(lost, None, ledger);
+                (Some(link), sent)
+            }
+        };
+        if !sent {
+            keeper::keep(client);
+        }
+        drop(unneeded);
+        result
+    }
+}

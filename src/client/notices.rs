@@ -1,0 +1,127 @@
+//! This process's control stream: notices leave in order, and without waiting.
+//!
+//! What the socket does not take is kept and sent later: with the next notice, before the next call, or by the [keeper](super::keeper). A forked child starts
+//! unconnected; what it has to say before its first call (that it forked again, what it has let go of) is kept too, behind the list of what it holds.
+
+use std::os::fd::OwnedFd;
+
+use super::ledger::Ledger;
+use crate::protocol::notice::{ControlNotice, ServerNotice};
+use crate::transport::{Connection, Progress};
+
+/// The control stream of one client.
+#[derive(Default)]
+pub(super) struct Notices {
+    stream: Option<Connection>,
+    /// How many notices were sent or kept, on this stream.
+    said: u64,
+    /// What is to be said at the connection, in order.
+    unsaid: Vec<(ControlNotice, Option<OwnedFd>)>,
+    /// A forked child says first what it holds.
+    announced: bool,
+    /// The near ends of the lifelines that tell the server that this process lives, until its own control stream does. A grandchild inherits those of its ancestors:
+    /// as long as it is not connected, it lives by their references.
+    lifelines: Vec<OwnedFd>,
+    /// What the server said at its end.
+    last_words: Option<String>,
+}
+
+impl Notices {
+    pub(super) fn connected(stream: Connection) -> Self {
+        Self { stream: Some(stream), ..Self::default() }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// How many notices a request that is sent now comes after.
+    pub(super) fn said(&self) -> u64 {
+        self.said
+    }
+
+    /// Connects a forked child: what it holds comes first.
+    pub(super) fn connect(&mut self, stream: Connection, ledger: &Ledger) {
+        self.stream = Some(stream);
+        self.list_holdings(ledger);
+        for (notice, fd) in std::mem::take(&mut self.unsaid) {
+            self.send(&notice, fd);
+        }
+        // The server knows now that this process lives by its stream.
+        self.lifelines.clear();
+    }
+
+    /// Fixes what a forked child says first, as it is now.
+    fn list_holdings(&mut self, ledger: &Ledger) {
+        if self.announced && self.unsaid.is_empty() {
+            self.unsaid.push((ControlNotice::Holds(ledger.held()), None));
+        }
+    }
+
+    /// Says something; true if all of it has left. `ledger` is what is held after it.
+    pub(super) fn say(&mut self, notice: ControlNotice, fd: Option<OwnedFd>, ledger: &Ledger) -> bool {
+        if self.stream.is_some() {
+            return self.send(&notice, fd);
+        }
+        // The list of what is held, made at the connection, says a release by what it lacks; it must be made before anything else is said.
+        if !self.unsaid.is_empty() || !matches!(notice, ControlNotice::Release(_)) {
+            self.list_holdings(ledger);
+            self.unsaid.push((notice, fd));
+        }
+        true
+    }
+
+    fn send(&mut self, notice: &ControlNotice, fd: Option<OwnedFd>) -> bool {
+        let Some(stream) = &mut self.stream else { return true };
+        let mut frame = Vec::new();
+        notice.write(&mut frame);
+        self.said += 1;
+        let sent = match fd {
+            Some(fd) => stream.sender.send_with_fd(&[&frame], fd),
+            None => stream.sender.send(&[&frame]),
+        };
+        // A stream that is broken has lost its server, as the next call will find; nothing is owed to it.
+        !matches!(sent, Ok(Progress::Pending))
+    }
+
+    /// Sends what was kept; true if nothing is left.
+    pub(super) fn flush(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return true };
+        stream.sender.backlog() == 0 || !matches!(stream.sender.flush(), Ok(Progress::Pending))
+    }
+
+    /// A copy of the stream's descriptor, to wait on.
+    pub(super) fn fd(&self) -> Option<OwnedFd> {
+        self.stream.as_ref()?.sender.fd().try_clone_to_owned().ok()
+    }
+
+    /// Says that this process forks. `far` goes to the server; `carries_fds` tells whether it can.
+    pub(super) fn say_fork(&mut self, child: crate::protocol::ClientId, far: OwnedFd, ledger: &Ledger) {
+        let carries_fds = self.stream.as_ref().is_none_or(|stream| stream.peer().is_local());
+        self.say(ControlNotice::Fork { child }, carries_fds.then_some(far), ledger);
+    }
+
+    /// Becomes the control stream of a forked child: unconnected, with the lifeline that its parent made for it.
+    pub(super) fn become_childs(&mut self, lifeline: Option<OwnedFd>) {
+        let connected = self.stream.take().is_some();
+        if connected {
+            self.lifelines.clear();
+        }
+        self.announced |= lifeline.is_some();
+        self.lifelines.extend(lifeline);
+        self.unsaid.clear();
+        self.said = 0;
+    }
+
+    /// What the server said at its end, if anything.
+    pub(super) fn last_words(&mut self) -> Option<String> {
+        if let Some(stream) = &mut self.stream {
+            while let Ok(Some(frame)) = stream.receiver.next() {
+                if let Ok(ServerNotice::Ending { reason }) = ServerNotice::read(&frame) {
+                    self.last_words = Some(reason);
+                }
+            }
+        }
+        self.last_words.clone()
+    }
+}

@@ -1,0 +1,80 @@
+//! How two processes prove to each other that they know the same key, before anything else is said.
+//!
+//! Between the transport and everything that means something: a [`Connection`] goes in, an [`Authenticated`] comes out,
+//! and nothing else can make one.
+//!
+//! # What is said
+//! Each line is one frame, numbers are big-endian. The server speaks first because CPython's clients wait for it.
+//!
+//! | | frame | bytes |
+//! | --- | --- | --- |
+//! | server | greeting: `#CHALLENGE#{sha256}`, random | 19 + 40 |
+//! | client | hello: `MPRC`, version, features, role, client id, random, connection id, proof | 4 + 2 + 4 + 1 + 16 + 32 + 8 + 32 |
+//! | server | welcome: `#WELCOME#`, `MPRC`, version, features, server id, largest frame, proof | 9 + 4 + 2 + 4 + 16 + 8 + 32 |
+//! | or | refusal: `#FAILURE#`, a code, the server's version, and the reason as text | 9 + 1 + 2 + … |
+//!
+//! # Security
+//! - A proof is HMAC-SHA256 over the *role* of who proves ("multiproc client", "multiproc server") and the whole
+//!   conversation so far, the proving frame included. Both sides have put fresh random bytes into it, so a recorded
+//!   proof fits no other conversation; the roles keep one side's proof from being handed back as the other's.
+//! - Proofs are compared in constant time. The server proves itself only to a client that has; the client believes nothing
+//!   of the server's, not its frame limit either, before its proof.
+//! - A stranger can make the server hold less than 4 KiB, and no file descriptor but the connection's own; how long is for
+//!   the server to say ([`Pending::refuse`]). One try per connection.
+//! - What is *not* covered: bytes after the handshake are neither signed nor encrypted. Over tcp whoever can change packets
+//!   can take the connection over: use it in networks that you trust, or through a tunnel.
+
+mod challenge;
+mod client;
+mod error;
+mod message;
+mod pending;
+mod refusal;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientHandshake, authenticate};
+pub use error::HandshakeError;
+pub use message::{Hello, Role, VERSION, Welcome};
+pub use pending::Pending;
+pub use refusal::Refusal;
+pub use server::{Refused, ServerHandshake};
+
+use crate::transport::Connection;
+
+/// The longest frame in bytes that either side takes before it knows the other. The longest that is sent is a
+/// refusal with its text.
+const MAX_MESSAGE: u64 = 1 << 10;
+
+/// A connection whose two sides have proved themselves to each other.
+#[derive(Debug)]
+pub struct Authenticated {
+    connection: Connection,
+    hello: Hello,
+    welcome: Welcome,
+}
+
+impl Authenticated {
+    /// Opens the connection for frames of the size that the server allows. Private: only a finished handshake comes here.
+    fn new(mut connection: Connection, hello: Hello, welcome: Welcome) -> Self {
+        connection.receiver.set_limit(welcome.max_frame);
+        connection.receiver.set_fd_limit(usize::MAX);
+        Self { connection, hello, welcome }
+    }
+
+    /// What the client said of itself.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// What the server said of itself.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The connection, with what both sides said.
+    pub fn into_parts(self) -> (Connection, Hello, Welcome) {
+        (self.connection, self.hello, self.welcome)
+    }
+}

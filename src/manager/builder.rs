@@ -1,0 +1,273 @@
+//! What a manager is made of.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::base::{BaseManager, Typeids};
+use super::process::{Initializer, Place, ServerProcess};
+use crate::address::Address;
+use crate::authkey::{Authkey, authkey};
+use crate::client::{Client, Route};
+use crate::error::{Error, Result};
+use crate::object::registry::Registry;
+use crate::object::{Referent, Registration};
+use crate::protocol::limits;
+use crate::proxy::Proxy;
+use crate::server::{Server, Settings};
+
+/// Describes a manager: what is registered, where it serves, with which key. Made by [`BaseManager::builder`].
+///
+/// Nothing in it fails; what is wrong with a registration or an address is told by [`start`](Self::start), [`connect`](Self::connect) or
+/// [`server`](Self::server). A function that returns a `Builder` with everything registered is what a subclass of a manager is in Python.
+///
+/// ```
+/// use std::time::Duration;
+/// use multiproc::{BaseManager, Builder};
+/// # #[derive(Default)] pub struct Counter { count: u64 }
+/// # #[multiproc::referent]
+/// # impl Counter {
+/// #     pub fn new() -> Self { Self::default() }
+/// # }
+///
+/// fn manager() -> Builder {
+///     BaseManager::builder().register::<Counter>().shutdown_timeout(Duration::from_secs(2))
+/// }
+///
+/// # fn main() -> multiproc::Result<()> {
+/// let manager = manager().start()?;
+/// assert!(manager.pid().is_some());
+/// # manager.shutdown()
+/// # }
+/// ```
+#[must_use = "a builder does nothing before `start`, `connect` or `server`"]
+pub struct Builder<M = BaseManager> {
+    registry: Registry,
+    typeids: Typeids,
+    address: Option<Address>,
+    authkey: Option<Authkey>,
+    settings: Box<dyn FnOnce(&mut Settings)>,
+    handshake_time: Duration,
+    initializer: Option<Initializer>,
+    /// The first thing that went wrong.
+    problem: Option<Error>,
+    manager: PhantomData<fn() -> M>,
+}
+
+impl<M> Builder<M> {
+    pub(super) fn new() -> Self {
+        Self {
+            registry: Registry::default(),
+            typeids: Typeids::default(),
+            address: None,
+            authkey: None,
+            settings: Box::new(|_| {}),
+            handshake_time: limits::HANDSHAKE_TIME,
+            initializer: None,
+            problem: None,
+            manager: PhantomData,
+        }
+    }
+
+    /// Where the server is or will be: an [`Address`], its text (`unix:PATH`, `unix:@NAME`, `tcp:HOST:PORT`), or a pair of host and port. Port 0 takes a free one.
+    ///
+    /// Without an address a started server gets a fresh socket in a directory that only this user can enter.
+    pub fn address<A>(mut self, address: A) -> Self
+    where
+        A: TryInto<Address>,
+        A::Error: Into<Error>,
+    {
+        match address.try_into() {
+            Ok(address) => self.address = Some(address),
+            Err(error) => self.fail(error.into()),
+        }
+        self
+    }
+
+    /// The secret that both sides must know. Default: this process's ([`authkey`](crate::authkey())), random at its start and inherited by its forked children.
+    pub fn authkey<K>(mut self, key: K) -> Self
+    where
+        K: TryInto<Authkey>,
+        K::Error: Into<Error>,
+    {
+        match key.try_into() {
+            Ok(key) => self.authkey = Some(key),
+            Err(error) => self.fail(error.into()),
+        }
+        self
+    }
+
+    /// Registers `T` under its typeid, with all its constructors and methods.
+    pub fn register<T: Referent>(self) -> Self
+    where
+        T::Proxy: Proxy,
+    {
+        self.register_with(Registration::<T>::new(T::TYPEID))
+    }
+
+    /// Registers `T` under another typeid; needed for generic types, one registration for each instantiation.
+    pub fn register_as<T: Referent>(self, typeid: &str) -> Self
+    where
+        T::Proxy: Proxy,
+    {
+        self.register_with(Registration::<T>::new(typeid))
+    }
+
+    /// Registers as the [`Registration`] says: another callable, fewer methods, no constructor.
+    pub fn register_with<T: Referent>(mut self, registration: Registration<T>) -> Self
+    where
+        T::Proxy: Proxy,
+    {
+        let registration = registration.proxytype::<T::Proxy>();
+        self.typeids.entry(TypeId::of::<T>()).or_default().push(registration.typeid().to_owned());
+        let added = registration.into_class().and_then(|class| self.registry.add(class));
+        if let Err(error) = added {
+            self.fail(error);
+        }
+        self
+    }
+
+    /// How long [`shutdown`](BaseManager::shutdown) waits after asking the server to end, and again after SIGTERM, before SIGKILL (default: 1 s). The server
+    /// itself waits as long for methods that still run.
+    pub fn shutdown_timeout(self, timeout: Duration) -> Self {
+        self.set(move |settings| settings.shutdown_timeout = timeout)
+    }
+
+    /// Runs `initializer` in the server's process before it serves. Its error is `start`'s.
+    ///
+    /// It runs in a forked child: of the starter's threads only one is there, and locks that others held stay held.
+    pub fn initializer<E>(mut self, initializer: impl FnOnce() -> Result<(), E> + 'static) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.initializer = Some(Box::new(move || initializer().map_err(Into::into)));
+        self
+    }
+
+    /// The largest message in bytes, in either direction (default: 1 GiB): a limit there must be, since its length is the other side's word.
+    pub fn max_frame(self, bytes: u64) -> Self {
+        self.set(move |settings| settings.max_frame = bytes)
+    }
+
+    /// How long a handshake may take (default: 10 s), so that a silent stranger holds a slot no longer.
+    pub fn handshake_time(mut self, time: Duration) -> Self {
+        self.handshake_time = time;
+        self.set(move |settings| settings.handshake_time = time)
+    }
+
+    /// How many connections the server holds at once (default: 16,384), each of which costs it a descriptor; further peers are told that it is busy.
+    pub fn max_connections(self, connections: usize) -> Self {
+        self.set(move |settings| settings.max_connections = connections)
+    }
+
+    /// How many methods may block at the same time (default: 256), each of which holds a thread; further calls of such methods fail with
+    /// [`Error::Overloaded`].
+    pub fn max_workers(self, workers: usize) -> Self {
+        self.set(move |settings| settings.max_workers = workers)
+    }
+
+    /// How long an object lives on for a proxy that was serialized for another way than a call, after the sender's last proxy of it (default: 60 s).
+    pub fn ticket_time(self, time: Duration) -> Self {
+        self.set(move |settings| settings.ticket_time = time)
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings) + 'static) -> Self {
+        let former = self.settings;
+        self.settings = Box::new(move |settings| {
+            former(settings);
+            set(settings);
+        });
+        self
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.problem.get_or_insert(error);
+    }
+
+    fn checked(self) -> Result<Described> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        self.registry.check()?;
+        let mut settings = Settings::new(self.authkey.unwrap_or_else(authkey));
+        (self.settings)(&mut settings);
+        Ok(Described {
+            registry: self.registry,
+            typeids: self.typeids,
+            address: self.address,
+            settings,
+            handshake_time: self.handshake_time,
+            initializer: self.initializer,
+        })
+    }
+
+    /// Becomes a server in this process; see [`Server`].
+    ///
+    /// # Errors
+    /// What is wrong with a registration or the address; an address in use.
+    pub fn server(self) -> Result<Server> {
+        let Described { registry, address, settings, initializer, .. } = self.checked()?;
+        let address = match address {
+            Some(address) => address,
+            None => private_abstract_address(),
+        };
+        if let Some(initializer) = initializer {
+            initializer().map_err(|error| Error::Start { reason: format!("the initializer failed: {error}") })?;
+        }
+        Server::bind(registry, &address, settings)
+    }
+}
+
+/// An abstract socket of a random name: private by the key, and without a file to be left behind.
+fn private_abstract_address() -> Address {
+    Address::Abstract(format!("multiproc-{}", crate::protocol::ServerId::random()).into_bytes())
+}
+
+impl<M: From<BaseManager>> Builder<M> {
+    /// Forks a server process and returns a manager of it, once it accepts connections.
+    ///
+    /// The server ends with the manager ([`shutdown`](BaseManager::shutdown), or its drop), and in any case with this process.
+    ///
+    /// # Errors
+    /// What is wrong with a registration or the address; the server's own error, such as an address in use or an initializer's.
+    pub fn start(self) -> Result<M> {
+        let Described { registry, typeids, address, settings, handshake_time, initializer } = self.checked()?;
+        let key = settings.authkey.clone();
+        let (process, address) = ServerProcess::start(registry, Place::new(address)?, settings, initializer)?;
+        let client = Client::connect(Route { address, authkey: key, handshake_time })?;
+        Ok(BaseManager::new(client, Some(process), typeids).into())
+    }
+
+    /// Connects to a server that runs.
+    ///
+    /// Dropping the manager only disconnects. Blocks until the server has answered, at most the handshake time.
+    ///
+    /// # Errors
+    /// Nobody listens there; the key is another; the other side is no server of this crate's.
+    pub fn connect(self) -> Result<M> {
+        let Described { typeids, address, settings, handshake_time, .. } = self.checked()?;
+        let address = address
+            .ok_or_else(|| Error::State { what: "connect() needs to be told where: `.address(…)`".to_owned() })?;
+        let client = Client::connect(Route { address, authkey: settings.authkey, handshake_time })?;
+        Ok(BaseManager::new(client, None, typeids).into())
+    }
+}
+
+/// A builder that has been found to be right.
+struct Described {
+    registry: Registry,
+    typeids: Typeids,
+    address: Option<Address>,
+    settings: Settings,
+    handshake_time: Duration,
+    initializer: Option<Initializer>,
+}
+
+impl<M> std::fmt::Debug for Builder<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("address", &self.address)
+            .field("problem", &self.problem)
+            .finish_non_exhaustive()
+    }
+}

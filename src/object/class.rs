@@ -1,0 +1,178 @@
+//! A registered type, as the server uses it: which constructors and methods it offers, and how they are called.
+
+use std::any::{Any, TypeId, type_name};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::answer::Failure;
+use super::entry::Entry;
+use super::invocation::Invocation;
+use super::methods::{Body, MethodInfo, Methods, STR, VALUE};
+use super::referent::Referent;
+use super::stored::Shared;
+use super::table::Table;
+use crate::error::{Error, Result};
+
+/// Makes an instance for a call of a constructor.
+pub(super) type Make =
+    Box<dyn Fn(&mut Invocation<'_>, &Arc<Table>, &Arc<Class>) -> Result<Arc<Entry>, Failure> + Send + Sync>;
+
+/// A constructor of a class.
+pub(super) struct Maker {
+    /// Its name; `None` for a registered callable, which takes the place of all constructors.
+    pub(super) name: Option<&'static str>,
+    pub(super) parameters: &'static [&'static str],
+    pub(super) signature: u32,
+    pub(super) make: Make,
+}
+
+/// A method of a class.
+pub(super) struct MethodSlot {
+    pub(super) info: MethodInfo,
+    /// The structural hash of its types; 0 for what only the system calls.
+    pub(super) signature: u32,
+    pub(super) exposed: bool,
+    /// The typeid that its result is registered under, where that was said.
+    pub(super) returns: Option<Arc<str>>,
+}
+
+/// The functions around the methods, in the order of the slots.
+pub(super) struct Bodies<T>(Vec<Body<T>>);
+
+impl<T> Bodies<T> {
+    pub(super) fn get(&self, method: usize) -> Option<&Body<T>> {
+        self.0.get(method)
+    }
+}
+
+/// One registered type.
+pub struct Class {
+    typeid: Arc<str>,
+    referent: TypeId,
+    slots: Vec<MethodSlot>,
+    by_name: FxHashMap<&'static str, usize>,
+    makers: Vec<Maker>,
+    bodies: Box<dyn Any + Send + Sync>,
+}
+
+/// What a registration changes of a type's plain class.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// The only methods to expose.
+    pub(super) exposed: Option<Vec<String>>,
+    /// The typeids that methods' results are registered under.
+    pub(super) returns: Vec<(String, String)>,
+    /// What takes the place of the constructors: others, or none.
+    pub(super) makers: Option<Vec<Maker>>,
+}
+
+impl Class {
+    /// The class of `T` under `typeid`.
+    pub(super) fn new<T: Referent>(typeid: &str, changes: Changes) -> Result<Self> {
+        let methods = Methods::<T>::of();
+        let mut slots = Vec::new();
+        let mut bodies = Vec::new();
+        let mut by_name = FxHashMap::default();
+        let wrong = |reason: String| Error::Registration { typeid: typeid.to_owned(), reason };
+        for (info, body) in methods.methods {
+            if by_name.insert(info.name, slots.len()).is_some() {
+                return Err(wrong(format!("{} lists {:?} twice", type_name::<T>(), info.name)));
+            }
+            let exposed = changes.exposed.as_ref().is_none_or(|names| names.iter().any(|name| name == info.name));
+            let returns = changes.returns.iter().find(|(method, _)| method == info.name);
+            slots.push(MethodSlot {
+                // As in Python: text and copy are always to be had, where the type has them.
+                exposed: exposed || returns.is_some() || info.name == STR || info.name == VALUE,
+                signature: info.signature.map_or(0, |signature| signature()),
+                returns: returns.map(|(_, typeid)| typeid.as_str().into()),
+                info,
+            });
+            bodies.push(body);
+        }
+        let named = changes.exposed.iter().flatten().chain(changes.returns.iter().map(|(method, _)| method));
+        for name in named {
+            if !by_name.contains_key(name.as_str()) {
+                return Err(wrong(format!("{} has no method {name:?} to expose", type_name::<T>())));
+            }
+        }
+        let plain = || {
+            methods.constructors.into_iter().map(|(info, construct)| Maker {
+                name: Some(info.name),
+                parameters: info.parameters,
+                signature: (info.signature)(),
+                make: Box::new(move |call, table, class| Ok(Shared::new(construct(call)?).entry(table, class))),
+            })
+        };
+        Ok(Self {
+            typeid: typeid.into(),
+            referent: TypeId::of::<T>(),
+            slots,
+            by_name,
+            makers: changes.makers.unwrap_or_else(|| plain().collect()),
+            bodies: Box::new(Bodies(bodies)),
+        })
+    }
+
+    /// The name it is registered under.
+    pub fn typeid(&self) -> &Arc<str> {
+        &self.typeid
+    }
+
+    /// Which Rust type its instances are.
+    pub(super) fn referent(&self) -> TypeId {
+        self.referent
+    }
+
+    pub(super) fn slot(&self, method: usize) -> Option<&MethodSlot> {
+        self.slots.get(method)
+    }
+
+    pub(super) fn bodies<T: 'static>(&self) -> Option<&Bodies<T>> {
+        self.bodies.downcast_ref()
+    }
+
+    /// The names of the exposed methods.
+    pub fn exposed(&self) -> Vec<String> {
+        let exposed = self.slots.iter().filter(|slot| slot.exposed && slot.signature != 0);
+        exposed.map(|slot| slot.info.name.to_owned()).collect()
+    }
+
+    /// The typeids that its methods' results are to have.
+    pub(super) fn returned_typeids(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter_map(|slot| slot.returns.as_deref())
+    }
+
+    /// The place of an exposed method whose types are what the caller thinks, if he thinks any (`signature`; `None` for a call that describes itself).
+    pub(super) fn find(&self, name: &str, signature: Option<u32>) -> Result<usize> {
+        let typeid = || self.typeid.to_string();
+        let Some(&place) = self.by_name.get(name) else {
+            return Err(Error::NoSuchMethod { typeid: typeid(), method: name.to_owned(), available: self.exposed() });
+        };
+        let slot = &self.slots[place];
+        if !slot.exposed {
+            return Err(Error::NotExposed { typeid: typeid(), method: name.to_owned() });
+        }
+        if signature.is_some_and(|signature| signature != slot.signature) {
+            return Err(Error::Signature { typeid: typeid(), method: name.to_owned() });
+        }
+        Ok(place)
+    }
+
+    /// The constructor of that name; with an empty name the first.
+    pub(super) fn maker(&self, name: &str, signature: Option<u32>) -> Result<&Maker> {
+        let fits = |maker: &&Maker| name.is_empty() || maker.name.is_none_or(|own| own == name);
+        let maker = self.makers.iter().find(fits).ok_or_else(|| Error::NoConstructor {
+            typeid: self.typeid.to_string(),
+            constructor: name.to_owned(),
+            reason: match self.makers.iter().filter_map(|maker| maker.name).collect::<Vec<_>>() {
+                names if names.is_empty() => "it is registered with create_method(false), or has none".into(),
+                names => format!("it has {names:?}"),
+            },
+        })?;
+        if signature.is_some_and(|signature| signature != maker.signature) {
+            return Err(Error::Signature { typeid: self.typeid.to_string(), method: name.to_owned() });
+        }
+        Ok(maker)
+    }
+}

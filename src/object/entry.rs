@@ -1,0 +1,137 @@
+//! A live object of a server: its name, its class, and the way in for calls.
+//!
+//! Whoever keeps an object alive holds its entry: a lease, a call, a ticket, a proxy inside the server. When the last lets go, the object
+//! leaves the table and is dropped.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::call::Call;
+use super::chain::{ChainId, Occupied};
+use super::class::Class;
+use super::panics;
+use super::stored::{Object, UserCode};
+use super::table::Table;
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::protocol::carriage::Keep;
+use crate::protocol::{ObjectId, ServerId, TicketId, Token};
+
+/// A live object.
+pub struct Entry {
+    id: ObjectId,
+    class: Arc<Class>,
+    table: Weak<Table>,
+    /// `None` only while the entry is dropped.
+    object: Option<Arc<dyn Object>>,
+}
+
+impl Entry {
+    pub(super) fn new(id: ObjectId, class: &Arc<Class>, table: &Arc<Table>, object: Arc<dyn Object>) -> Arc<Self> {
+        Arc::new(Self { id, class: Arc::clone(class), table: Arc::downgrade(table), object: Some(object) })
+    }
+
+    /// Its number, never used again.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// Its registered type.
+    pub fn class(&self) -> &Arc<Class> {
+        &self.class
+    }
+
+    /// The table that it is in; `None` after the server's end.
+    pub fn table(&self) -> Option<Arc<Table>> {
+        self.table.upgrade()
+    }
+
+    pub(super) fn object(&self) -> &dyn Object {
+        // Set in `new`, taken in `drop`: nobody can hold a reference by then.
+        self.object.as_deref().unwrap_or(&Absent)
+    }
+
+    /// What names it between processes.
+    pub fn token(&self) -> Token {
+        match self.table() {
+            Some(table) => table.token(self.id, self.class.typeid()),
+            None => Token {
+                server: ServerId([0; 16]),
+                object: self.id,
+                typeid: Arc::clone(self.class.typeid()),
+                address: "".into(),
+            },
+        }
+    }
+
+    /// Runs the call that `call` describes, now or in its turn, and answers it.
+    pub fn dispatch(self: Arc<Self>, mut call: Call, may_block: bool) {
+        let signature = (call.codec == Codec::Bincode).then_some(call.signature);
+        let Some(table) = self.table() else {
+            return call.refuse(&Error::NoSuchObject { object: self.id.0 });
+        };
+        match self.class.find(call.name(), signature) {
+            Ok(method) => call.method = method,
+            Err(error) => return call.refuse(&error),
+        }
+        call.entry = Some(Arc::clone(&self));
+        self.object().enter(call, &table, may_block);
+    }
+
+    /// Forgets queued calls that nobody waits for any more.
+    pub fn withdraw_unwanted(&self) {
+        self.object().withdraw_unwanted();
+    }
+}
+
+impl Occupied for Entry {
+    fn inside(&self) -> Vec<ChainId> {
+        self.object().inside()
+    }
+}
+
+impl Keep for Entry {
+    fn issue(self: Arc<Self>) -> Option<TicketId> {
+        let table = self.table()?;
+        Some(table.issue(self))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let table = self.table.upgrade();
+        if let Some(table) = &table {
+            table.remove(self.id);
+        }
+        let Some(object) = self.object.take() else { return };
+        match table {
+            Some(table) => UserCode::run(&**table.host(), || panics::quietly(|| drop(object))),
+            None => panics::quietly(|| drop(object)),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} object {}", self.class.typeid(), self.id)
+    }
+}
+
+/// Stands where an object has been.
+struct Absent;
+
+impl Object for Absent {
+    fn enter(&self, call: Call, _: &Arc<Table>, _: bool) {
+        call.refuse(&Error::protocol("a call on an object that is being dropped"));
+    }
+
+    fn resume(&self, call: Call, table: &Arc<Table>) {
+        self.enter(call, table, true);
+    }
+
+    fn inside(&self) -> Vec<ChainId> {
+        Vec::new()
+    }
+
+    fn withdraw_unwanted(&self) {}
+}

@@ -1,0 +1,177 @@
+//! What the function around a method sees of a call: arguments in, one answer out.
+
+use std::any::type_name;
+use std::fmt::{Debug, Display};
+use std::sync::Arc;
+
+use serde::de::Deserialize;
+use serde::ser::{Serialize, Serializer};
+
+use super::answer::{Answer, Answered, Failure, Outcome};
+use super::call::{Call, Caller};
+use super::class::MethodSlot;
+use super::entry::Entry;
+use super::referent::Referent;
+use super::responder::Responder;
+use super::stored::Shared;
+use super::table::Table;
+use crate::codec::{self, Codec, value};
+use crate::error::{Error, RemoteError};
+use crate::protocol::carriage;
+use crate::protocol::reply::Status;
+
+/// One call, while its method runs.
+///
+/// Users meet it only where they list methods by hand: [`arguments`](Self::arguments) once, then one of the `answer`s once.
+pub struct Invocation<'call> {
+    call: &'call mut Call,
+    arguments: &'call [u8],
+    table: &'call Arc<Table>,
+    target: Target<'call>,
+    answer: Option<Answer>,
+}
+
+/// What is called, for messages and keyword arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'call> {
+    pub(super) typeid: &'call str,
+    pub(super) name: &'call str,
+    pub(super) parameters: &'call [&'static str],
+    pub(super) slot: Option<&'call MethodSlot>,
+}
+
+impl<'call> Invocation<'call> {
+    /// `arguments` are the bytes of the call's payload, taken out so that methods can borrow from them.
+    pub(super) fn new(
+        call: &'call mut Call,
+        arguments: &'call [u8],
+        table: &'call Arc<Table>,
+        target: Target<'call>,
+    ) -> Self {
+        Self { call, arguments, table, target, answer: None }
+    }
+
+    /// The answer that was written; `None` where a responder was taken.
+    pub(super) fn into_answer(self) -> Option<Answer> {
+        self.answer
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> Caller {
+        self.call.caller
+    }
+
+    /// Decodes the arguments: a tuple, which may borrow from the call.
+    pub fn arguments<A: Deserialize<'call>>(&mut self) -> Result<A, Failure> {
+        let Self { call, arguments, target, .. } = self;
+        let decoded = carriage::incoming(&call.carried, || match call.codec {
+            Codec::Bincode => codec::decode(Codec::Bincode, arguments),
+            Codec::Value => value::decode_arguments(arguments, target.parameters),
+        });
+        decoded.map_err(|error| {
+            Failure::System(Error::Arguments {
+                typeid: target.typeid.to_owned(),
+                method: target.name.to_owned(),
+                reason: error.to_string(),
+            })
+        })
+    }
+
+    fn write<T: Serialize + ?Sized>(&mut self, status: Status, value: &T) -> Answered {
+        self.answer = Some(Answer::encode(self.call.codec, status, value, Vec::new()));
+        Answered(())
+    }
+
+    /// Answers with a result.
+    pub fn answer<R: Serialize + ?Sized>(&mut self, result: &R) -> Outcome {
+        Ok(self.write(Status::Returned, result))
+    }
+
+    /// Answers with a result, or with the method's own error, which arrives as that `E`.
+    pub fn answer_result<R: Serialize, E: Serialize>(&mut self, result: &Result<R, E>) -> Outcome {
+        match result {
+            Ok(value) => self.answer(value),
+            Err(error) => Err(Failure::Method(self.write(Status::Failed, error))),
+        }
+    }
+
+    /// Answers with a result, or with the text of the method's error.
+    pub fn answer_text<R: Serialize, E: Display + Debug>(&mut self, result: &Result<R, E>) -> Outcome {
+        match result {
+            Ok(value) => self.answer(value),
+            Err(error) => Err(as_text(error)),
+        }
+    }
+
+    /// Makes the result a referent of its own, and answers with its proxy.
+    pub fn answer_referent<R: Referent>(&mut self, referent: R) -> Outcome {
+        self.answer_shared(Shared::new(referent))
+    }
+
+    /// Makes the result a referent of its own and answers with its proxy, or with the method's own error.
+    pub fn answer_referent_result<R: Referent, E: Serialize>(&mut self, result: Result<R, E>) -> Outcome {
+        self.answer_shared_result(result.map(Shared::new))
+    }
+
+    /// Answers with a proxy of a referent that may be known already.
+    pub fn answer_shared<R: Referent>(&mut self, shared: Shared<R>) -> Outcome {
+        let typeid = self.target.slot.and_then(|slot| slot.returns.as_deref());
+        let class = self.table.registry().class_of::<R>(typeid)?;
+        let entry = shared.entry(self.table, &class);
+        self.answer(&Reference(&entry))
+    }
+
+    /// Answers with a proxy of a referent that may be known already, or with the method's own error.
+    pub fn answer_shared_result<R: Referent, E: Serialize>(&mut self, result: Result<Shared<R>, E>) -> Outcome {
+        match result {
+            Ok(shared) => self.answer_shared(shared),
+            Err(error) => Err(Failure::Method(self.write(Status::Failed, &error))),
+        }
+    }
+
+    /// Takes over the answering: the method keeps the responder and returns.
+    pub fn responder<R, E>(&mut self) -> Responder<R, E> {
+        Responder::new(self.call)
+    }
+
+    /// Says that a [`responder`](Self::responder) was taken.
+    pub fn answered_later(&self) -> Answered {
+        Answered(())
+    }
+
+    /// The instance of a constructor that may fail with an error of its own.
+    pub fn constructed<T, E: Serialize>(&mut self, result: Result<T, E>) -> Result<T, Failure> {
+        result.map_err(|error| Failure::Method(self.write(Status::Failed, &error)))
+    }
+
+    /// The instance of a constructor that may fail with an error that is sent as text.
+    pub fn constructed_text<T, E: Display + Debug>(&mut self, result: Result<T, E>) -> Result<T, Failure> {
+        result.map_err(|error| as_text(&error))
+    }
+}
+
+/// An error that arrives as its text. `{:#}` makes error reports such as anyhow's write their causes too.
+pub(super) fn as_text<E: Display>(error: &E) -> Failure {
+    Failure::System(Error::Remote(RemoteError {
+        kind: type_name::<E>().to_owned(),
+        message: format!("{error:#}"),
+        causes: Vec::new(),
+    }))
+}
+
+/// An entry as it goes into a payload: an index, and its token beside it.
+pub struct Reference<'a>(pub &'a Arc<Entry>);
+
+impl Serialize for Reference<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let carried = || carriage::Carried {
+            token: self.0.token(),
+            ticket: None,
+            keep: Some(Arc::clone(self.0) as Arc<dyn carriage::Keep>),
+        };
+        match carriage::put(carried) {
+            Some(index) => serializer.serialize_newtype_struct(codec::PROXY, &index),
+            None => Err(serde::ser::Error::custom("a reference outside of a payload")),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A call, as it travels from a client to its server on a data connection.
+
+use super::token::WireTokens;
+use super::wire::{Cursor, Put};
+use super::{ObjectId, ProtocolError, RequestId, ThreadNumber};
+
+/// The byte that a request starts with.
+pub const REQUEST: u8 = 1;
+
+/// The fixed part of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Names the call on its connection; its reply carries the same number.
+    pub request: RequestId,
+    /// The target; [`ObjectId::SERVER`] for constructors and the server's own methods.
+    pub object: ObjectId,
+    /// Who calls: which thread of the client.
+    pub thread: ThreadNumber,
+    /// How many control notices the client had sent before this call. The server takes those in first, so that a call never overtakes the references that
+    /// it depends on, or those given back before it.
+    pub after: u64,
+    /// How many replies the client had read on this connection: the deliveries in them have arrived.
+    pub acknowledged: u64,
+    /// How the payload is written, as `codec` numbers it.
+    pub codec: u8,
+    /// The structural hash of the method's types as the caller knows them; 0 where the caller has none.
+    pub signature: u32,
+    /// The time that the caller allows, in milliseconds; 0 for no limit.
+    pub timeout_ms: u32,
+}
+
+/// A call, read from a frame.
+#[derive(Clone)]
+pub struct Request<'a> {
+    /// The fixed part.
+    pub head: RequestHead,
+    /// The method, or `typeid::constructor` on the server itself.
+    pub method: &'a str,
+    /// The proxies in the payload.
+    pub tokens: WireTokens<'a>,
+    /// The arguments.
+    pub payload: &'a [u8],
+}
+
+impl RequestHead {
+    /// Writes all of the frame that stands before the tokens, which `tokens` counts; tokens and payload follow.
+    pub fn write(&self, method: &str, tokens: u16, out: &mut Vec<u8>) {
+        out.put_u8(REQUEST);
+        out.put_u8(self.codec);
+        out.put_u16(tokens);
+        out.put_u32(self.signature);
+        out.put_u64(self.request.0);
+        out.put_u64(self.object.0);
+        out.put_u64(self.thread.0);
+        out.put_u64(self.after);
+        out.put_u64(self.acknowledged);
+        out.put_u32(self.timeout_ms);
+        out.put_short(method.as_bytes());
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads a frame whose first byte is [`REQUEST`].
+    pub fn read(frame: &'a [u8]) -> Result<Self, ProtocolError> {
+        let mut cursor = Cursor::new(frame);
+        match cursor.u8()? {
+            REQUEST => {}
+            other => return Err(ProtocolError::UnknownKind(other)),
+        }
+        let codec = cursor.u8()?;
+        let count = cursor.u16()?;
+        let head = RequestHead {
+            codec,
+            signature: cursor.u32()?,
+            request: RequestId(cursor.u64()?),
+            object: ObjectId(cursor.u64()?),
+            thread: ThreadNumber(cursor.u64()?),
+            after: cursor.u64()?,
+            acknowledged: cursor.u64()?,
+            timeout_ms: cursor.u32()?,
+        };
+        let method = cursor.short_str("method name")?;
+        let (tokens, payload) = WireTokens::read(cursor, count)?;
+        Ok(Self { head, method, tokens, payload })
+    }
+}

@@ -1,0 +1,88 @@
+//! Little-endian fields in and out of a frame, every read checked.
+
+use super::ProtocolError;
+
+/// Appends fields to a frame.
+pub(super) trait Put {
+    fn put_u8(&mut self, value: u8);
+    fn put_u16(&mut self, value: u16);
+    fn put_u32(&mut self, value: u32);
+    fn put_u64(&mut self, value: u64);
+    /// Bytes of at most 64 KiB behind their length; longer ones are cut, which callers rule out.
+    fn put_short(&mut self, bytes: &[u8]);
+}
+
+impl Put for Vec<u8> {
+    fn put_u8(&mut self, value: u8) {
+        self.push(value);
+    }
+    fn put_u16(&mut self, value: u16) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put_u32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put_u64(&mut self, value: u64) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put_short(&mut self, bytes: &[u8]) {
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        self.put_u16(length);
+        self.extend_from_slice(&bytes[..usize::from(length)]);
+    }
+}
+
+/// Takes fields out of a frame.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(frame: &'a [u8]) -> Self {
+        Self { rest: frame }
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], ProtocolError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(ProtocolError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ProtocolError> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(ProtocolError::Truncated)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, ProtocolError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+    pub(super) fn u16(&mut self) -> Result<u16, ProtocolError> {
+        self.array().map(u16::from_le_bytes)
+    }
+    pub(super) fn u32(&mut self) -> Result<u32, ProtocolError> {
+        self.array().map(u32::from_le_bytes)
+    }
+    pub(super) fn u64(&mut self) -> Result<u64, ProtocolError> {
+        self.array().map(u64::from_le_bytes)
+    }
+    pub(super) fn id(&mut self) -> Result<[u8; 16], ProtocolError> {
+        self.array()
+    }
+
+    /// A text behind its 16-bit length.
+    pub(super) fn short_str(&mut self, field: &'static str) -> Result<&'a str, ProtocolError> {
+        let length = self.u16()?;
+        let bytes = self.take(usize::from(length))?;
+        std::str::from_utf8(bytes).map_err(|_| ProtocolError::BadField(field))
+    }
+
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn end(self) -> Result<(), ProtocolError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(ProtocolError::TrailingBytes) }
+    }
+}

@@ -1,0 +1,77 @@
+//! Replies that granted or moved something, and whose arrival is not certain yet.
+//!
+//! Replies of a connection are numbered in the order in which they are sent. The client says how many it has read, with its next request or at once; what lies
+//! behind a broken connection is uncertain until the client has said so on its control stream, or has ended.
+
+use std::collections::VecDeque;
+
+use crate::object::answer::PutBack;
+use crate::protocol::ObjectId;
+
+struct Delivery {
+    reply: u64,
+    grants: Vec<ObjectId>,
+    put_back: Option<PutBack>,
+}
+
+/// What did not arrive: to be undone.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Undone {
+    /// References that were granted.
+    pub(super) grants: Vec<ObjectId>,
+    /// Things that were moved.
+    pub(super) put_backs: Vec<PutBack>,
+}
+
+/// The uncertain replies of one connection.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    sent: u64,
+    uncertain: VecDeque<Delivery>,
+}
+
+impl Deliveries {
+    /// Counts a reply that is being sent.
+    pub(super) fn send(&mut self, grants: Vec<ObjectId>, put_back: Option<PutBack>) {
+        self.sent += 1;
+        if !grants.is_empty() || put_back.is_some() {
+            self.uncertain.push_back(Delivery { reply: self.sent, grants, put_back });
+        }
+    }
+
+    /// The client has read so many replies.
+    pub(super) fn acknowledge(&mut self, replies: u64) {
+        while self.uncertain.front().is_some_and(|delivery| delivery.reply <= replies) {
+            self.uncertain.pop_front();
+        }
+    }
+
+    /// Nothing more will be read.
+    pub(super) fn undo(self) -> Undone {
+        let mut undone = Undone::default();
+        for delivery in self.uncertain {
+            undone.grants.extend(delivery.grants);
+            undone.put_backs.extend(delivery.put_back);
+        }
+        undone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_not_read_is_undone() {
+        let mut deliveries = Deliveries::default();
+        deliveries.send(vec![ObjectId(1)], None);
+        deliveries.send(vec![], None);
+        deliveries.send(vec![ObjectId(2), ObjectId(3)], Some(Box::new(|| {})));
+        deliveries.acknowledge(2);
+        deliveries.acknowledge(1);
+        let undone = deliveries.undo();
+        assert_eq!(undone.grants, [ObjectId(2), ObjectId(3)]);
+        assert_eq!(undone.put_backs.len(), 1);
+    }
+}

@@ -1,0 +1,278 @@
+//! What a server knows of one client: its leases, its connections, what is uncertain between them.
+//!
+//! A record begins with the client's control stream, or with its parent's word that it forks; it ends with the client, whichever sign of that
+//! comes first: the control stream's end, the process's, the lifeline's. Ending gives everything back, once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::core::Core;
+use super::delivery::{Deliveries, Undone};
+use super::notices::NoticeStream;
+use super::session::Session;
+use crate::object::answer::PutBack;
+use crate::object::entry::Entry;
+use crate::object::lease::Leases;
+use crate::object::panics;
+use crate::protocol::notice::Count;
+use crate::protocol::{ClientId, ConnectionId, ObjectId, TicketId};
+use crate::sys::sync::Mutex;
+
+/// User code that a change of references has called for: destructors, and the putting back of what never arrived. To be run outside of all locks.
+#[derive(Default)]
+#[must_use = "settle it outside of locks"]
+pub(super) struct Aftermath {
+    let_go: Vec<Arc<Entry>>,
+    put_backs: Vec<PutBack>,
+}
+
+impl Aftermath {
+    pub(super) fn settle(self) {
+        drop(self.let_go);
+        self.put_backs.into_iter().for_each(panics::quietly);
+    }
+}
+
+#[derive(Default)]
+struct State {
+    leases: Leases,
+    sessions: Vec<Weak<Session>>,
+    control: Option<Arc<NoticeStream>>,
+    /// Replies on broken connections whose arrival the client has not spoken of yet.
+    doubtful: FxHashMap<ConnectionId, Deliveries>,
+    /// What the control thread watches for this client's sake.
+    watched: Vec<usize>,
+    ended: bool,
+}
+
+/// One client.
+pub(super) struct Record {
+    id: ClientId,
+    /// How many notices have been taken in from its control stream.
+    notices: AtomicU64,
+    state: Mutex<State>,
+    /// Sessions with a call that came before the notices it depends on.
+    stalled: Mutex<Vec<Arc<Session>>>,
+}
+
+impl Record {
+    /// A client with these references.
+    pub(super) fn new(id: ClientId, leases: Leases) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            notices: AtomicU64::new(0),
+            state: Mutex::new(State { leases, ..State::default() }),
+            stalled: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub(super) fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// Attaches the control stream; false where the client has one already, or is gone.
+    pub(super) fn attach(&self, control: &Arc<NoticeStream>) -> bool {
+        let mut state = self.state.lock();
+        if state.ended || state.control.is_some() {
+            return false;
+        }
+        state.control = Some(Arc::clone(control));
+        true
+    }
+
+    pub(super) fn control(&self) -> Option<Arc<NoticeStream>> {
+        self.state.lock().control.clone()
+    }
+
+    /// Notes what is watched for the client's sake; false where it is gone.
+    pub(super) fn watches(&self, key: usize) -> bool {
+        let mut state = self.state.lock();
+        if !state.ended {
+            state.watched.push(key);
+        }
+        !state.ended
+    }
+
+    /// Adds a data connection; false where the client is gone.
+    pub(super) fn add_session(&self, session: &Arc<Session>) -> bool {
+        let mut state = self.state.lock();
+        if state.ended {
+            return false;
+        }
+        state.sessions.retain(|session| session.strong_count() > 0);
+        state.sessions.push(Arc::downgrade(session));
+        true
+    }
+
+    /// How many notices have been taken in.
+    pub(super) fn notices(&self) -> u64 {
+        // Pairs with the store in `noticed`; the leases themselves are under the lock.
+        self.notices.load(Ordering::Acquire)
+    }
+
+    /// Counts a notice that has been taken in.
+    pub(super) fn noticed(&self) {
+        // Pairs with the load in `notices`; only the reader of the control stream writes.
+        self.notices.fetch_add(1, Ordering::Release);
+    }
+
+    /// Keeps a session whose next call has to wait for notices.
+    pub(super) fn stall(&self, session: Arc<Session>) {
+        self.stalled.lock().push(session);
+    }
+
+    /// The sessions to be looked at again.
+    pub(super) fn take_stalled(&self) -> Vec<Arc<Session>> {
+        std::mem::take(&mut *self.stalled.lock())
+    }
+
+    /// Grants references that a reply is about to carry; the ones that were granted (none to a client that is gone).
+    pub(super) fn grant<'a>(&self, entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<ObjectId> {
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
+        if state.ended {
+            return Vec::new();
+        }
+        entries
+            .map(|entry| {
+                state.leases.grant(entry, 1);
+                entry.id()
+            })
+            .collect()
+    }
+
+    /// The client has given references back.
+    pub(super) fn release(&self, counts: &[Count], core: &Core) -> Aftermath {
+        let let_go = {
+            let mut state = self.state.lock();
+            counts.iter().filter_map(|&count| state.leases.release(count)).collect()
+        };
+        self.let_go(let_go, core)
+    }
+
+    /// Starts the clock of tickets for what was let go.
+    fn let_go(&self, let_go: Vec<Arc<Entry>>, core: &Core) -> Aftermath {
+        let aftermath = Aftermath { let_go, put_backs: Vec::new() };
+        let let_go = &aftermath.let_go;
+        if let_go.is_empty() {
+            return aftermath;
+        }
+        let mut tickets = core.table.tickets();
+        if !tickets.is_empty() {
+            let now = Instant::now();
+            let_go.iter().for_each(|entry| tickets.sender_released(self.id, entry.id(), now));
+            core.wake_control();
+        }
+        drop(tickets);
+        aftermath
+    }
+
+    /// A forked child has said what it holds.
+    pub(super) fn confirm(&self, held: &[Count], core: &Core) -> Aftermath {
+        let let_go = {
+            let mut state = self.state.lock();
+            // Where the parent's word has not come yet, all that the child holds still lives by the parent's references.
+            for count in held {
+                if state.leases.count(count.object) == 0
+                    && let Ok(entry) = core.table.find(count.object)
+                {
+                    state.leases.grant(&entry, 1);
+                }
+            }
+            state.leases.confirm(held)
+        };
+        self.let_go(let_go, core)
+    }
+
+    /// The references that a forked child starts with.
+    pub(super) fn copy_leases(&self) -> Leases {
+        self.state.lock().leases.copy()
+    }
+
+    /// The client takes a reference by a token that came another way; the ticket is used up.
+    pub(super) fn redeem(&self, object: ObjectId, ticket: Option<TicketId>, core: &Core) {
+        let ticketed = ticket.and_then(|ticket| core.table.tickets().redeem(ticket));
+        let entry = ticketed.filter(|entry| entry.id() == object).or_else(|| core.table.find(object).ok());
+        if let Some(entry) = entry {
+            self.grant(std::iter::once(&entry));
+        }
+    }
+
+    /// How many references to this object the client holds.
+    pub(super) fn count(&self, object: ObjectId) -> u64 {
+        self.state.lock().leases.count(object)
+    }
+
+    /// A data connection has ended: what it carried last is uncertain.
+    pub(super) fn doubt(&self, connection: ConnectionId, deliveries: Deliveries, core: &Core) {
+        let mut state = self.state.lock();
+        if state.ended {
+            drop(state);
+            return self.undo(deliveries.undo(), core).settle();
+        }
+        state.doubtful.insert(connection, deliveries);
+    }
+
+    /// The client has said how far it had read a broken connection.
+    pub(super) fn lost(&self, connection: ConnectionId, replies: u64, core: &Arc<Core>) -> Aftermath {
+        // The break may not have been noticed on this side yet.
+        let sessions = self.state.lock().sessions.clone();
+        let open = sessions.iter().filter_map(Weak::upgrade).find(|session| session.connection() == connection);
+        if let Some(session) = open {
+            session.close(core);
+        }
+        let Some(mut deliveries) = self.state.lock().doubtful.remove(&connection) else {
+            return Aftermath::default();
+        };
+        deliveries.acknowledge(replies);
+        self.undo(deliveries.undo(), core)
+    }
+
+    /// Takes back what never arrived.
+    fn undo(&self, undone: Undone, core: &Core) -> Aftermath {
+        let let_go = {
+            let mut state = self.state.lock();
+            {
+                let revoked = undone.grants.iter().map(|&object| Count { object, references: 1 });
+                revoked.filter_map(|count| state.leases.release(count)).collect()
+            }
+        };
+        Aftermath { put_backs: undone.put_backs, ..self.let_go(let_go, core) }
+    }
+
+    /// The client is gone: gives back all that it held. Only the first call does anything.
+    pub(super) fn end(self: &Arc<Self>, core: &Arc<Core>) {
+        let (mut leases, sessions, control, doubtful, watched) = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            let State { leases, sessions, control, doubtful, watched, .. } = &mut *state;
+            (
+                std::mem::take(leases),
+                std::mem::take(sessions),
+                control.take(),
+                std::mem::take(doubtful),
+                std::mem::take(watched),
+            )
+        };
+        for key in watched {
+            core.unwatch(key);
+        }
+        for session in sessions.iter().filter_map(Weak::upgrade) {
+            session.close(core);
+        }
+        if let Some(control) = control {
+            control.close(core);
+        }
+        for (_, deliveries) in doubtful {
+            self.undo(deliveries.undo(), core).settle();
+        }
+        drop(self.take_stalled());
+        drop(leases.end());
+    }
+}

@@ -1,0 +1,357 @@
+//! The server's side of one data connection: requests in, replies out, in whatever order they are answered.
+//!
+//! Requests are read by the leader; replies are sent by whoever has them, without ever waiting: what the socket does not take is kept, and beyond
+//! [`MAX_BACKLOG`] no further requests are read until the client has caught up.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use super::commands;
+use super::core::{Admission, Core};
+use super::delivery::Deliveries;
+use super::lead::{Place, Stream};
+use super::record::Record;
+use super::timers::{Due, TimerKey};
+use crate::codec::Codec;
+use crate::error::{Error, Result};
+use crate::object::answer::Replier;
+use crate::object::chain::Chain;
+use crate::object::entry::Entry;
+use crate::object::parked::Parked;
+use crate::object::{Answer, Call, Caller};
+use crate::protocol::carriage::Carried;
+use crate::protocol::limits::MAX_BACKLOG;
+use crate::protocol::notice::DataNotice;
+use crate::protocol::reply::ReplyHead;
+use crate::protocol::request::{REQUEST, Request};
+use crate::protocol::token::WireToken;
+use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
+use crate::sys::sync::Mutex;
+use crate::transport::{Progress, Receiver, Sender, TransportError};
+
+struct Outbound {
+    sender: Sender,
+    deliveries: Deliveries,
+    /// The head of the frame that is being written; kept for its memory.
+    head: Vec<u8>,
+    closed: bool,
+}
+
+struct Pending {
+    parked: Arc<Parked>,
+    timer: Option<TimerKey>,
+}
+
+/// One data connection.
+pub(super) struct Session {
+    me: Weak<Self>,
+    core: Weak<Core>,
+    record: Arc<Record>,
+    connection: ConnectionId,
+    place: Place,
+    inbound: Mutex<Receiver>,
+    /// A call that has to wait for notices.
+    held: Mutex<Option<Vec<u8>>>,
+    /// No requests are read: the client does not read its replies.
+    shelved: AtomicBool,
+    outbound: Mutex<Outbound>,
+    pending: Mutex<FxHashMap<RequestId, Pending>>,
+    _admission: Admission,
+}
+
+impl Session {
+    pub(super) fn new(
+        core: &Arc<Core>,
+        record: Arc<Record>,
+        connection: ConnectionId,
+        receiver: Receiver,
+        sender: Sender,
+        admission: Admission,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            core: Arc::downgrade(core),
+            record,
+            connection,
+            place: Place::default(),
+            inbound: Mutex::new(receiver),
+            held: Mutex::new(None),
+            shelved: AtomicBool::new(false),
+            outbound: Mutex::new(Outbound {
+                sender,
+                deliveries: Deliveries::default(),
+                head: Vec::new(),
+                closed: false,
+            }),
+            pending: Mutex::new(FxHashMap::default()),
+            _admission: admission,
+        })
+    }
+
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    pub(super) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Lends the descriptor.
+    pub(super) fn with_fd<R>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        use_it(self.outbound.lock().sender.fd())
+    }
+
+    /// The next frame; and whether another is in memory already. Only the leader reads.
+    pub(super) fn next(&self) -> Result<Option<(Vec<u8>, bool)>, TransportError> {
+        if let Some(held) = self.held.lock().take() {
+            return Ok(Some((held, true)));
+        }
+        if self.is_shelved() {
+            return Ok(None);
+        }
+        let mut inbound = self.inbound.lock();
+        let frame = inbound.next()?;
+        if frame.is_none() {
+            inbound.park();
+        }
+        Ok(frame.map(|frame| (frame, inbound.is_ready())))
+    }
+
+    /// Whether requests are left unread because replies are.
+    pub(super) fn is_shelved(&self) -> bool {
+        // Pairs with the stores in `send` and `flush`, which are followed by a change of what is polled for.
+        self.shelved.load(Ordering::Acquire)
+    }
+
+    /// Takes a frame in; an error ends the connection.
+    pub(super) fn handle(self: &Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) -> Result<()> {
+        if frame.first() != Some(&REQUEST) {
+            match DataNotice::read(&frame)? {
+                DataNotice::Acknowledge { replies } => self.outbound.lock().deliveries.acknowledge(replies),
+                DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
+            }
+            return Ok(());
+        }
+        let request = Request::read(&frame)?;
+        let head = request.head;
+        if head.acknowledged > 0 {
+            self.outbound.lock().deliveries.acknowledge(head.acknowledged);
+        }
+        if head.after > self.record.notices() && !self.catch_up(head.after, core) {
+            // The notices are on their way on another connection.
+            *self.held.lock() = Some(frame);
+            self.record.stall(Arc::clone(self));
+            return Ok(());
+        }
+        let codec = Codec::from_byte(head.codec).ok_or_else(|| Error::protocol("an unknown codec"))?;
+        let carried = self.carry(&request, core);
+        // All of it lies inside the frame that it was read from.
+        let range = |part: &[u8]| {
+            let start = part.as_ptr() as usize - frame.as_ptr() as usize;
+            start..start + part.len()
+        };
+        let (name, payload) = (range(request.method.as_bytes()), range(request.payload));
+        let now_and = |timeout: u32| Instant::now() + Duration::from_millis(timeout.into());
+        let call = Call {
+            name,
+            payload,
+            codec,
+            signature: head.signature,
+            carried: Vec::new(),
+            caller: Caller { client: Some(self.record.id()), thread: head.thread },
+            chain: Chain::start(),
+            deadline: (head.timeout_ms > 0).then(|| now_and(head.timeout_ms)),
+            request: head.request,
+            replier: Arc::clone(self) as Arc<dyn Replier>,
+            parked: None,
+            entry: None,
+            method: 0,
+            frame,
+        };
+        match carried {
+            Ok(carried) => Self::run(Call { carried, ..call }, head.object, core),
+            Err(error) => call.refuse(&error),
+        }
+        Ok(())
+    }
+
+    fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
+        if object == ObjectId::SERVER {
+            if call.name().contains("::") {
+                core.table.create(call);
+            } else {
+                commands::run(call, core);
+            }
+            return;
+        }
+        match core.table.find(object) {
+            Ok(entry) => entry.dispatch(call, false),
+            Err(error) => call.refuse(&error),
+        }
+    }
+
+    /// Takes in the client's notices up to that number; false where they have not all come.
+    fn catch_up(&self, after: u64, core: &Arc<Core>) -> bool {
+        if let Some(control) = self.record.control() {
+            control.take_in(core);
+        }
+        self.record.notices() >= after
+    }
+
+    /// The proxies beside the arguments, each pinned.
+    fn carry(&self, request: &Request<'_>, core: &Core) -> Result<Vec<Carried>> {
+        let carry = |token| match token {
+            WireToken::Own { object, .. } => {
+                let entry = core.table.find(object)?;
+                Ok(Carried { token: entry.token(), ticket: None, keep: Some(entry) })
+            }
+            WireToken::Foreign { server, object, typeid, address, ticket } => Ok(Carried {
+                token: Token { server, object, typeid: typeid.into(), address: address.into() },
+                ticket,
+                keep: None,
+            }),
+        };
+        request.tokens.clone().map(carry).collect()
+    }
+
+    /// Ends a parked call with `error`, if it has not been answered.
+    pub(super) fn cancel(&self, request: RequestId, error: &Error) {
+        let pending = self.forget(request);
+        if pending.is_some_and(|pending| pending.parked.cancel()) {
+            self.reply(request, Answer::refused(error));
+        }
+    }
+
+    fn forget(&self, request: RequestId) -> Option<Pending> {
+        let pending = self.pending.lock().remove(&request)?;
+        if let (Some(timer), Some(core)) = (pending.timer, self.core.upgrade()) {
+            core.timers.unset(timer);
+        }
+        Some(pending)
+    }
+
+    /// Sends what was kept; called when the socket takes something again.
+    pub(super) fn flush(self: &Arc<Self>, core: &Arc<Core>) {
+        let mut outbound = self.outbound.lock();
+        match outbound.sender.flush() {
+            Ok(progress) => {
+                let resumed = outbound.sender.backlog() <= MAX_BACKLOG / 2 && self.is_shelved();
+                if resumed {
+                    self.shelved.store(false, Ordering::Release);
+                }
+                core.streams.interest(
+                    &self.place,
+                    outbound.sender.fd(),
+                    !self.is_shelved(),
+                    progress == Progress::Pending,
+                );
+                drop(outbound);
+                if resumed {
+                    // Frames may lie in memory that no event will tell of.
+                    core.streams.push(Stream::Data(Arc::clone(self)));
+                }
+            }
+            Err(_) => {
+                drop(outbound);
+                self.close(core);
+            }
+        }
+    }
+
+    /// Ends the connection: waiting calls are given up, and what may not have arrived is the record's to settle.
+    pub(super) fn close(&self, core: &Arc<Core>) {
+        let deliveries = {
+            let mut outbound = self.outbound.lock();
+            if std::mem::replace(&mut outbound.closed, true) {
+                return;
+            }
+            core.streams.remove(&self.place, outbound.sender.fd());
+            outbound.sender.shutdown();
+            std::mem::take(&mut outbound.deliveries)
+        };
+        self.record.doubt(self.connection, deliveries, core);
+        let pending: Vec<_> = self.pending.lock().drain().collect();
+        for (_, pending) in pending {
+            if let Some(timer) = pending.timer {
+                core.timers.unset(timer);
+            }
+            pending.parked.cancel();
+        }
+    }
+
+    /// Writes a reply. An answer that can't be sent comes back.
+    fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), SendFailure> {
+        let Answer { status, payload, carried, put_back } = answer;
+        let mut outbound = self.outbound.lock();
+        if outbound.closed {
+            return Err(SendFailure { answer: Answer { status, payload, carried, put_back }, too_large: None });
+        }
+        let server = core.table.server();
+        let entries: Vec<_> = carried.iter().filter(|carried| carried.token.server == server).collect();
+        let entries: Vec<_> = entries.into_iter().filter_map(Carried::kept::<Entry>).collect();
+        let mut head = std::mem::take(&mut outbound.head);
+        head.clear();
+        let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
+        ReplyHead { request, status, moves: put_back.is_some() }.write(tokens, &mut head);
+        carried.iter().for_each(|carried| carried.write(server, &mut head));
+        let (size, limit) = ((head.len() + payload.len()) as u64, core.settings.max_frame);
+        if size > limit || carried.len() > usize::from(u16::MAX) {
+            outbound.head = head;
+            let answer = Answer { status, payload, carried, put_back };
+            return Err(SendFailure { answer, too_large: Some(Error::FrameTooLarge { size, limit }) });
+        }
+        // Granted before the client can possibly have read the frame, and before `carried` lets go.
+        let grants = self.record.grant(entries.iter());
+        outbound.deliveries.send(grants, put_back);
+        let sent = outbound.sender.send(&[&head, &payload]);
+        outbound.head = head;
+        if matches!(sent, Ok(Progress::Pending)) {
+            if outbound.sender.backlog() > MAX_BACKLOG {
+                self.shelved.store(true, Ordering::Release);
+            }
+            core.streams.interest(&self.place, outbound.sender.fd(), !self.is_shelved(), true);
+        }
+        // A broken connection is noticed, and settled, where it is read.
+        Ok(())
+    }
+}
+
+/// A reply that was not sent.
+struct SendFailure {
+    answer: Answer,
+    too_large: Option<Error>,
+}
+
+impl Replier for Session {
+    fn reply(&self, request: RequestId, answer: Answer) {
+        let Some(core) = self.core.upgrade() else { return };
+        if let Err(SendFailure { answer, too_large }) = self.send(request, answer, &core) {
+            if let Some(put_back) = answer.put_back {
+                crate::object::panics::quietly(put_back);
+            }
+            if let Some(error) = too_large {
+                // An error is small: it fits.
+                let _ = self.send(request, Answer::refused(&error), &core);
+            }
+        }
+    }
+
+    fn park(&self, request: RequestId, parked: Arc<Parked>, deadline: Option<Instant>) {
+        let Some(core) = self.core.upgrade() else { return };
+        let mut pending = self.pending.lock();
+        let timer = deadline.map(|deadline| core.at(deadline, Due::Call(self.me.clone(), request)));
+        pending.insert(request, Pending { parked, timer });
+    }
+
+    fn unpark(&self, request: RequestId) {
+        drop(self.forget(request));
+    }
+}

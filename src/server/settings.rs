@@ -1,0 +1,40 @@
+//! What a server is told: key and limits.
+
+use std::time::Duration;
+
+use crate::authkey::Authkey;
+use crate::protocol::limits;
+
+/// A server's settings. Each limit states its default, its unit and its reason where it is set, on the builder.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What peers must know.
+    pub authkey: Authkey,
+    /// The largest frame in bytes.
+    pub max_frame: u64,
+    /// How long a handshake may take.
+    pub handshake_time: Duration,
+    /// How many connections there may be, those that shake hands included.
+    pub max_connections: usize,
+    /// How many methods may block at the same time.
+    pub max_workers: usize,
+    /// How long a token in transit keeps its object after the sender's last reference.
+    pub ticket_time: Duration,
+    /// How long a stopping server waits for methods that still run.
+    pub shutdown_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults, with this key.
+    pub fn new(authkey: Authkey) -> Self {
+        Self {
+            authkey,
+            max_frame: limits::MAX_FRAME,
+            handshake_time: limits::HANDSHAKE_TIME,
+            max_connections: limits::MAX_CONNECTIONS,
+            max_workers: 256,
+            ticket_time: limits::TICKET_TIME,
+            shutdown_timeout: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! This process itself: its signals and its end.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
+
+/// Ends the process here and now: no destructor, no `atexit`, no flush.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: the call never returns, so that nothing can be left half done in this process's memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ignores `SIGINT` from now on: a `^C` at the terminal reaches every process of the program, and a server must outlive
+/// the parent's own handling of it.
+///
+/// # Errors
+/// None in practice: the signal is one that can be ignored.
+pub fn ignore_sigint() -> io::Result<()> {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed, so that no code can run at a wrong moment.
+    unsafe { sigaction(Signal::SIGINT, &ignore) }?;
+    Ok(())
+}
+
+/// Sets every signal that has a handler back to its default; ignored ones stay ignored. For a forked child.
+pub(super) fn reset_handlers() {
+    for signal in 1..=libc::SIGRTMAX() {
+        let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks only, into memory that holds a sigaction.
+        if unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) } != 0 {
+            // A number that libc keeps for itself.
+            continue;
+        }
+        // SAFETY: all zeros is a sigaction, and the call above has filled it.
+        let mut action = unsafe { now.assume_init() };
+        if action.sa_sigaction == libc::SIG_DFL || action.sa_sigaction == libc::SIG_IGN {
+            continue;
+        }
+        action.sa_sigaction = libc::SIG_DFL;
+        action.sa_flags = 0;
+        // SAFETY: installs no handler. It can only fail for signals that have none.
+        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    }
+}
+
+/// Blocks all signals in this thread until the guard is dropped.
+///
+/// # Errors
+/// None in practice.
+pub fn block_all_signals() -> io::Result<SignalMask> {
+    let mut former = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut former))?;
+    Ok(SignalMask { former, _of_this_thread: PhantomData })
+}
+
+/// This thread's former signal mask, put back in force by the drop.
+#[must_use]
+pub struct SignalMask {
+    former: SigSet,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        let _ = self.former.thread_set_mask();
+    }
+}

@@ -1,0 +1,85 @@
+//! Receiving on stream sockets: into memory that is not filled with zeros first, and with the fds that come along.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// The most fds that one receive takes; the kernel closes what a peer sends beyond.
+pub const MAX_FDS: usize = 8;
+
+/// Room for one control message with [`MAX_FDS`] fds; 16 bytes are its header on every Linux.
+#[repr(C, align(8))]
+struct Control([MaybeUninit<u8>; 16 + MAX_FDS * size_of::<RawFd>()]);
+
+/// Receives at most `at_most` bytes, without waiting, and appends them to `buffer`, which grows as needed. 0 is the end.
+///
+/// With `fds`, fds that came along are appended to it, close-on-exec; without, the kernel drops them.
+///
+/// # Errors
+/// `WouldBlock` when nothing is there; else what the socket has met. Interruptions are not passed on.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    at_most: usize,
+    fds: Option<&mut Vec<OwnedFd>>,
+) -> io::Result<usize> {
+    buffer.reserve(at_most);
+    let room = buffer.spare_capacity_mut();
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: at_most.min(room.len()) };
+    let mut control = Control([MaybeUninit::uninit(); _]);
+    // SAFETY: all zeros is a msghdr: no name, no parts, no control.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if fds.is_some() {
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = size_of::<Control>() as _;
+    }
+    let received = loop {
+        // SAFETY: the part is spare memory of `buffer` and the control memory our own; both outlive the call.
+        let got =
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) };
+        match usize::try_from(got) {
+            Ok(got) => break got,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    };
+    // SAFETY: the kernel has written this many bytes after the present end, within the capacity.
+    unsafe { buffer.set_len(buffer.len() + received) };
+    if let Some(fds) = fds {
+        take_fds(&message, fds);
+    }
+    Ok(received)
+}
+
+/// Takes possession of the fds in a received message.
+fn take_fds(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
+    // SAFETY: the kernel has filled the header and its control memory; both are alive.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !control.is_null() {
+        // SAFETY: not null, so it points to a whole header in the control memory.
+        let header = unsafe { ptr::read(control) };
+        if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
+            // SAFETY: computes with the size of a header only.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (header.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+            // SAFETY: the data follows the header.
+            let data = unsafe { libc::CMSG_DATA(control) }.cast::<RawFd>();
+            for index in 0..count {
+                // SAFETY: `count` fds fit into the message's length.
+                let place = unsafe { data.add(index) };
+                // SAFETY: the kernel has written an fd there, which need not be aligned.
+                let fd = unsafe { ptr::read_unaligned(place) };
+                // SAFETY: the kernel has just made this fd for us, and nobody else knows it.
+                fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+        // SAFETY: the header and the present message are the kernel's.
+        control = unsafe { libc::CMSG_NXTHDR(message, control) };
+    }
+}

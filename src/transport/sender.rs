@@ -1,0 +1,195 @@
+//! The sending half: frames in, bytes out, and what does not fit kept.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+use super::TransportError;
+use super::frame::header;
+use super::peer::Peer;
+use super::socket::{Socket, is_end};
+
+/// How many parts of a frame are gathered without taking memory.
+const FEW: usize = 8;
+
+/// How many parts one system call takes (`IOV_MAX`).
+const MOST: usize = 1024;
+
+/// Kept frames are joined to chunks of this many bytes, so that a long backlog goes out in few calls.
+const CHUNK: usize = 64 << 10;
+
+/// Whether all that was sent is with the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "what is pending goes out only by another flush"]
+pub enum Progress {
+    /// It is.
+    Done,
+    /// Some is kept: [`flush`](Sender::flush) it when the fd is writable.
+    Pending,
+}
+
+/// Sends frames.
+#[derive(Debug)]
+pub struct Sender {
+    socket: Arc<Socket>,
+    queue: VecDeque<Chunk>,
+    /// The bytes in `queue`.
+    backlog: usize,
+}
+
+/// Bytes that did not fit.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Goes with the first byte. Nothing but its own frame is in the chunk then, so that the other side knows whose it is.
+    fd: Option<OwnedFd>,
+}
+
+impl Sender {
+    pub(super) fn new(socket: Arc<Socket>) -> Self {
+        Self { socket, queue: VecDeque::new(), backlog: 0 }
+    }
+
+    /// Sends one frame, made of `parts`, behind all that was sent before. Does not wait: what does not fit is copied and
+    /// kept.
+    ///
+    /// # Errors
+    /// [`TransportError::Closed`] when the other side is gone, or what the system says. The connection is then of no
+    /// more use: half of the frame may be out.
+    pub fn send(&mut self, parts: &[&[u8]]) -> Result<Progress, TransportError> {
+        self.send_frame(parts, None)
+    }
+
+    /// As [`send`](Self::send), with a file descriptor that the other side gets together with the frame.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`TransportError::NoFds`] where the transport carries none; nothing was sent then.
+    pub fn send_with_fd(&mut self, parts: &[&[u8]], fd: OwnedFd) -> Result<Progress, TransportError> {
+        if !self.socket.carries_fds() {
+            return Err(TransportError::NoFds);
+        }
+        self.send_frame(parts, Some(fd))
+    }
+
+    /// Sends what was kept, as far as it fits now.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn flush(&mut self) -> Result<Progress, TransportError> {
+        self.socket.check()?;
+        while let Some(chunk) = self.queue.front_mut() {
+            let sent = transmit(&self.socket, &mut [IoSlice::new(&chunk.bytes[chunk.sent..])], &mut chunk.fd)?;
+            chunk.sent += sent;
+            self.backlog -= sent;
+            if chunk.sent < chunk.bytes.len() {
+                return Ok(Progress::Pending);
+            }
+            self.queue.pop_front();
+        }
+        Ok(Progress::Done)
+    }
+
+    /// How many bytes are kept.
+    pub fn backlog(&self) -> usize {
+        self.backlog
+    }
+
+    /// Ends both directions: the other side, and whoever polls this one, learn of it at once. What is kept is lost.
+    pub fn shutdown(&self) {
+        self.socket.shutdown();
+    }
+
+    /// What to poll: writable means that [`flush`](Self::flush) is worth a call.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        Peer { place: self.socket.place().clone(), socket: Arc::downgrade(&self.socket) }
+    }
+
+    fn send_frame(&mut self, parts: &[&[u8]], mut fd: Option<OwnedFd>) -> Result<Progress, TransportError> {
+        self.socket.check()?;
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        let (bytes, start) = header(size as u64);
+        let header = &bytes[start..];
+        if !self.queue.is_empty() {
+            self.keep(header, parts, 0, fd);
+            return self.flush();
+        }
+        let mut few = [IoSlice::new(&[]); FEW];
+        let mut many = Vec::new();
+        let slices = match few.get_mut(..=parts.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(1 + parts.len(), IoSlice::new(&[]));
+                &mut many[..]
+            }
+        };
+        slices[0] = IoSlice::new(header);
+        for (slice, part) in slices[1..].iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+        }
+        let sent = transmit(&self.socket, slices, &mut fd)?;
+        if sent == header.len() + size {
+            return Ok(Progress::Done);
+        }
+        self.keep(header, parts, sent, fd);
+        Ok(Progress::Pending)
+    }
+
+    /// Keeps what follows the first `sent` bytes of a frame.
+    fn keep(&mut self, header: &[u8], parts: &[&[u8]], sent: usize, fd: Option<OwnedFd>) {
+        let size = header.len() + parts.iter().map(|part| part.len()).sum::<usize>() - sent;
+        self.backlog += size;
+        let joins = |last: &Chunk| fd.is_none() && last.fd.is_none() && last.bytes.len() + size <= CHUNK;
+        if !self.queue.back().is_some_and(joins) {
+            self.queue.push_back(Chunk { bytes: Vec::with_capacity(size), sent: 0, fd });
+        }
+        let Some(last) = self.queue.back_mut() else { return };
+        let mut skip = sent;
+        for part in std::iter::once(&header).chain(parts) {
+            let skipped = skip.min(part.len());
+            last.bytes.extend_from_slice(&part[skipped..]);
+            skip -= skipped;
+        }
+    }
+}
+
+/// Gives the system as much of `slices` as it takes, the fd with the first byte; returns how many bytes that was.
+fn transmit(
+    socket: &Socket,
+    mut slices: &mut [IoSlice<'_>],
+    fd: &mut Option<OwnedFd>,
+) -> Result<usize, TransportError> {
+    let mut total = 0;
+    loop {
+        IoSlice::advance_slices(&mut slices, 0);
+        if slices.is_empty() {
+            return Ok(total);
+        }
+        let raw = fd.as_ref().map(|fd| [fd.as_raw_fd()]);
+        let rights = raw.as_ref().map(|raw| [ControlMessage::ScmRights(raw)]);
+        let control = rights.as_ref().map_or(&[][..], |rights| rights);
+        let now = &slices[..slices.len().min(MOST)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match sendmsg::<()>(socket.as_fd().as_raw_fd(), now, control, flags, None) {
+            Ok(sent) => {
+                *fd = None;
+                total += sent;
+                IoSlice::advance_slices(&mut slices, sent);
+            }
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) => return Ok(total),
+            Err(error) => {
+                let error = io::Error::from(error);
+                return Err(if is_end(&error) { TransportError::Closed } else { TransportError::io("sending", error) });
+            }
+        }
+    }
+}
