@@ -58,6 +58,8 @@
 //!
 //! Linux 5.10 or later (pidfd, memfd seals, eventfd, futex). With `panic = "abort"` a panic in a method ends the server instead of becoming an error.
 
+#![warn(missing_docs)]
+
 // The macros name the crate by its outside name, also in the crate's own tests and docs.
 extern crate self as multiproc;
 

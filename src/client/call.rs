@@ -145,7 +145,8 @@ impl Exchange<'_> {
         let mut frame = Vec::new();
         DataNotice::Cancel { request: self.request }.write(&mut frame);
         let sent = self.link.stream.sender.send(&[&frame]);
-        sent.map_err(|error| self.broken(&error))?;
+        // What is pending goes out while the answer is waited for.
+        let _: Progress = sent.map_err(|error| self.broken(&error))?;
         match self.wait(Some(Instant::now() + FAREWELL))? {
             Some(returned) if returned.status != Status::Refused => Ok(returned),
             // Without a final word the connection goes on; a late reply is read, and its references given back, with the next call's.
@@ -190,7 +191,7 @@ impl Exchange<'_> {
         if let Some(error) = refused {
             return Err(Broken::Call(error));
         }
-        sent.map_err(|error| self.broken(&error))?;
+        let _: Progress = sent.map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
@@ -201,7 +202,7 @@ impl Exchange<'_> {
             let sending = self.link.stream.sender.backlog() > 0;
             if sending {
                 let flushed = self.link.stream.sender.flush();
-                flushed.map_err(|error| self.broken(&error))?;
+                let _: Progress = flushed.map_err(|error| self.broken(&error))?;
             }
             let frame = self.link.stream.receiver.next();
             if let Some(frame) = frame.map_err(|error| self.broken(&error))? {
@@ -279,7 +280,7 @@ impl Exchange<'_> {
         let mut frame = Vec::new();
         DataNotice::Acknowledge { replies: self.link.replies }.write(&mut frame);
         let sent = self.link.stream.sender.send(&[&frame]);
-        sent.map_err(|error| self.broken(&error))?;
+        let _: Progress = sent.map_err(|error| self.broken(&error))?;
         self.link.owes = false;
         Ok(())
     }

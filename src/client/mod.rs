@@ -151,11 +151,6 @@ impl Client {
         })
     }
 
-    /// Which server's client it is.
-    pub fn server(&self) -> ServerId {
-        self.server
-    }
-
     /// Where the server is reached.
     pub fn address(&self) -> &Arc<str> {
         &self.address

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::protocol::carriage::Keep;
 use crate::protocol::limits::HANDSHAKE_TIME;
 use crate::protocol::notice::ControlNotice;
-use crate::protocol::{ObjectId, ServerId, TicketId, Token};
+use crate::protocol::{ObjectId, TicketId, Token};
 
 /// Keeps an object alive in its server.
 ///
@@ -49,11 +49,6 @@ impl RemoteReference {
     /// What it refers to.
     pub fn token(&self) -> &Token {
         &self.token
-    }
-
-    /// Which server's object it refers to.
-    pub fn server(&self) -> ServerId {
-        self.token.server
     }
 }
 

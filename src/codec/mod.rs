@@ -22,9 +22,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::error::{CodecError, Problem};
-pub use self::shape::{Shape, is_tracing, shape, signature};
-pub use self::value::{Value, canonical, decode_arguments, display, encode_arguments, encode_positional};
+pub use self::error::CodecError;
+pub use self::shape::{is_tracing, signature};
+pub use self::value::{Value, encode_positional};
 
 /// How deep containers, options, newtypes and enums may nest, in levels, on both formats.
 ///

@@ -8,6 +8,8 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::error::Problem;
+use super::value::{canonical, display};
 use super::*;
 
 fn to_bytes<T: Serialize + ?Sized>(codec: Codec, value: &T) -> Vec<u8> {

@@ -34,9 +34,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientHandshake, authenticate};
+pub use client::authenticate;
 pub use error::HandshakeError;
-pub use message::{Hello, Role, VERSION, Welcome};
+pub use message::{Hello, Role, Welcome};
 pub use pending::Pending;
 pub use refusal::Refusal;
 pub use server::{Refused, ServerHandshake};
@@ -61,16 +61,6 @@ impl Authenticated {
         connection.receiver.set_limit(welcome.max_frame);
         connection.receiver.set_fd_limit(usize::MAX);
         Self { connection, hello, welcome }
-    }
-
-    /// What the client said of itself.
-    pub fn hello(&self) -> &Hello {
-        &self.hello
-    }
-
-    /// What the server said of itself.
-    pub fn welcome(&self) -> &Welcome {
-        &self.welcome
     }
 
     /// The connection, with what both sides said.

@@ -1,5 +1,6 @@
 //! A connection that was accepted and is nobody's yet.
 
+#[cfg(test)]
 use std::os::fd::BorrowedFd;
 
 use super::{Authenticated, HandshakeError, MAX_MESSAGE, Refusal, Refused, ServerHandshake, Welcome};
@@ -77,12 +78,14 @@ impl Pending {
         }
     }
 
+    #[cfg(test)]
     /// What to poll: readable means that [`advance`](Self::advance) is worth a call. `None` once that has returned a
     /// connection or an error.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.waiting.as_ref().map(|(connection, _)| connection.fd())
     }
 
+    #[cfg(test)]
     /// How many bytes of frames are held for the other side.
     pub fn memory(&self) -> usize {
         let held = |(connection, _): &(Connection, _)| connection.receiver.memory() + connection.sender.backlog();

@@ -22,24 +22,3 @@ pub trait Host: Send + Sync {
     /// Something will have to be done at an earlier time than was known.
     fn timers_changed(&self);
 }
-
-/// A host with one thread, the caller's: jobs run where they are offered. For tests, and for objects outside any server.
-#[derive(Debug, Default)]
-pub struct Inline;
-
-impl Host for Inline {
-    fn offload(&self, job: Box<dyn FnOnce() + Send>) -> Result<()> {
-        job();
-        Ok(())
-    }
-
-    fn begin(&self) {}
-
-    fn end(&self) {}
-
-    fn about_to_block(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn timers_changed(&self) {}
-}

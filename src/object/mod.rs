@@ -2,9 +2,11 @@
 //!
 //! On a call's way this layer stands between the session, which read a request, and the user's method:
 //!
-//!     session ──► Call ──► Entry (table) ──► Class: which method? exposed? signature?
-//!                                     └────► Stored<T>: Gate: may it run now? ──► Invocation ──► method
-//!     session ◄── Replier ◄── Answer ◄──────────────────────────────────────────┘  (or a Responder, later)
+//! ```text
+//! session ──► Call ──► Entry (table) ──► Class: which method? exposed? signature?
+//!                                 └────► Stored<T>: Gate: may it run now? ──► Invocation ──► method
+//! session ◄── Replier ◄── Answer ◄──────────────────────────────────────────┘  (or a Responder, later)
+//! ```
 //!
 //! - [`Referent`] ties a user's type to its methods; [`Methods`] is the list that the macro (or a person) fills in.
 //! - [`registry`] maps typeids to classes: constructors, exposed methods, what results become.
@@ -41,7 +43,6 @@ pub mod ticket;
 pub use answer::{Answer, Answered, Failure, Outcome};
 pub use call::{Call, Caller};
 pub use invocation::Invocation;
-pub use methods::Methods;
 pub use referent::Referent;
 pub use registration::Registration;
 pub use responder::Responder;

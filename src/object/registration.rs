@@ -203,7 +203,7 @@ macro_rules! callable {
                     parameters: &[$(argument_name!($argument)),*],
                     signature: constructor_signature::<($($argument,)*)>(),
                     make: Box::new(move |call, table, class| {
-                        #[expect(non_snake_case, reason = "named as their types")]
+                        #[allow(non_snake_case, reason = "named as their types")]
                         let ($($argument,)*) = call.arguments::<($($argument,)*)>()?;
                         Ok(self($($argument),*).made()?.entry(table, class))
                     }),

@@ -7,9 +7,6 @@ use std::time::Duration;
 /// A limit there must be, since the length of a frame is the peer's word; a value that large is better placed in shared memory.
 pub const MAX_FRAME: u64 = 1 << 30;
 
-/// The largest frame of a peer that has not proved itself: 4 KiB, what a handshake needs with room for later versions.
-pub const MAX_STRANGER_FRAME: u64 = 4 << 10;
-
 /// How long a handshake may take: 10 s, far beyond what a loaded machine needs, short enough to free the slot of a silent stranger.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 

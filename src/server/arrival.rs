@@ -66,7 +66,7 @@ impl Arrival {
                     tracing::warn!(%error, "a client could not be admitted");
                 }
             }
-            Err(error) => tracing::warn!(%error, "a peer was refused"),
+            Err(error) => tracing::warn!(peer = %pending.peer(), %error, "a peer was refused"),
         }
         if let Some(timer) = state.timer.take() {
             core.timers.unset(timer);
@@ -78,7 +78,7 @@ impl Arrival {
     pub(super) fn expire(&self) {
         let pending = self.state.lock().pending.take();
         if let Some((pending, _)) = pending {
-            tracing::warn!("a peer was refused: it did not prove itself in time");
+            tracing::warn!(peer = %pending.peer(), "a peer was refused: it did not prove itself in time");
             pending.refuse(&Refusal::TooLate);
         }
     }

@@ -180,7 +180,7 @@ impl Control {
     fn arrive(&self, connection: crate::transport::Connection, admission: super::core::Admission) -> Result<()> {
         let core = &self.core;
         let arrival = Arrival::new(core, connection, admission)?;
-        let key = core.watch(Watched::Arrival(arrival))?;
+        let key = core.watch(Watched::Arrival(Box::new(arrival)))?;
         let timer = core.at(Instant::now() + core.settings.handshake_time, Due::Stranger(key));
         if let Some(watched) = core.watches.get(key)
             && let Watched::Arrival(arrival) = &*watched

@@ -18,11 +18,11 @@ use super::record::Record;
 use super::timers::{Due, TimerKey};
 use crate::codec::Codec;
 use crate::error::{Error, Result};
-use crate::object::answer::Replier;
+use crate::object::answer::{PutBack, Replier};
 use crate::object::chain::Chain;
 use crate::object::entry::Entry;
 use crate::object::parked::Parked;
-use crate::object::{Answer, Call, Caller};
+use crate::object::{Answer, Call, Caller, panics};
 use crate::protocol::carriage::Carried;
 use crate::protocol::limits::MAX_BACKLOG;
 use crate::protocol::notice::DataNotice;
@@ -287,12 +287,12 @@ impl Session {
         }
     }
 
-    /// Writes a reply. An answer that can't be sent comes back.
-    fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), SendFailure> {
+    /// Writes a reply, or says why it can't be sent.
+    fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), Unsent> {
         let Answer { status, payload, carried, put_back } = answer;
         let mut outbound = self.outbound.lock();
         if outbound.closed {
-            return Err(SendFailure { answer: Answer { status, payload, carried, put_back }, too_large: None });
+            return Err(Unsent { put_back, too_large: None });
         }
         let server = core.table.server();
         let entries: Vec<_> = carried.iter().filter(|carried| carried.token.server == server).collect();
@@ -305,8 +305,7 @@ impl Session {
         let (size, limit) = ((head.len() + payload.len()) as u64, core.settings.max_frame);
         if size > limit || carried.len() > usize::from(u16::MAX) {
             outbound.head = head;
-            let answer = Answer { status, payload, carried, put_back };
-            return Err(SendFailure { answer, too_large: Some(Error::FrameTooLarge { size, limit }) });
+            return Err(Unsent { put_back, too_large: Some((size, limit)) });
         }
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
         let grants = self.record.grant(entries.iter());
@@ -325,19 +324,21 @@ impl Session {
 }
 
 /// A reply that was not sent.
-struct SendFailure {
-    answer: Answer,
-    too_large: Option<Error>,
+struct Unsent {
+    put_back: Option<PutBack>,
+    /// Its size, and the limit.
+    too_large: Option<(u64, u64)>,
 }
 
 impl Replier for Session {
     fn reply(&self, request: RequestId, answer: Answer) {
         let Some(core) = self.core.upgrade() else { return };
-        if let Err(SendFailure { answer, too_large }) = self.send(request, answer, &core) {
-            if let Some(put_back) = answer.put_back {
-                crate::object::panics::quietly(put_back);
+        if let Err(Unsent { put_back, too_large }) = self.send(request, answer, &core) {
+            if let Some(put_back) = put_back {
+                panics::quietly(put_back);
             }
-            if let Some(error) = too_large {
+            if let Some((size, limit)) = too_large {
+                let error = Error::FrameTooLarge { size, limit };
                 // An error is small: it fits.
                 let _ = self.send(request, Answer::refused(&error), &core);
             }

@@ -34,7 +34,7 @@ pub(super) enum Watched {
     /// The far end is in a forked child, and ends with it.
     Lifeline(OwnedFd, Weak<Record>),
     /// A connection that has not proved itself yet.
-    Arrival(Arrival),
+    Arrival(Box<Arrival>),
 }
 
 impl Watched {

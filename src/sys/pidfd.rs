@@ -3,11 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+#[cfg(test)]
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, sockopt};
 
+#[cfg(test)]
 use super::poll::{self, Interest};
 
 /// A process, held by a pidfd. The fd is readable once the process has ended (its last thread, not its first).
@@ -68,6 +70,7 @@ impl PidFd {
         }
     }
 
+    #[cfg(test)]
     /// Whether the process has ended; a zombie has.
     pub fn has_ended(&self) -> bool {
         poll::wait_one(&self.fd, Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.any())

@@ -8,7 +8,9 @@
 //! Poison is left out because a panic in a method is an ordinary event here: what the locks guard is kept whole by its
 //! own code, and a second panic far from the first helps nobody.
 
-use std::sync::{self, PoisonError, TryLockError};
+#[cfg(test)]
+use std::sync::TryLockError;
+use std::sync::{self, PoisonError};
 use std::time::Duration;
 
 pub use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
@@ -23,6 +25,7 @@ impl<T> Mutex<T> {
         Self(sync::Mutex::new(value))
     }
 
+    #[cfg(test)]
     /// The value itself.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -35,6 +38,7 @@ impl<T: ?Sized> Mutex<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
     /// Takes the lock if it is free now.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
@@ -42,11 +46,6 @@ impl<T: ?Sized> Mutex<T> {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
-    }
-
-    /// The value, without locking: `&mut self` shows that nobody else has it.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,6 +91,7 @@ impl<T> RwLock<T> {
         Self(sync::RwLock::new(value))
     }
 
+    #[cfg(test)]
     /// The value itself.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)

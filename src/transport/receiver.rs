@@ -137,6 +137,7 @@ impl Receiver {
         self.socket.as_fd()
     }
 
+    #[cfg(test)]
     /// How many bytes of memory this half holds now.
     pub fn memory(&self) -> usize {
         let large = self.large.as_ref().map_or(0, |large| large.body.capacity());

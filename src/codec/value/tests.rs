@@ -8,7 +8,8 @@ use serde::ser::SerializeTuple;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
-use crate::codec::{Codec, PROXY, Problem, decode as decode_with};
+use crate::codec::error::Problem;
+use crate::codec::{Codec, PROXY, decode as decode_with};
 
 fn bytes_of<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -11,12 +11,14 @@ pub(super) fn length(out: &mut Vec<u8>, length: usize) {
 
 /// How many bytes [`length`] takes.
 pub(super) fn length_width(length: usize) -> usize {
-    const LENGTH_MAX: u64 = tag::LENGTH_MAX as u64;
-    match length as u64 {
-        ..=LENGTH_MAX => 1,
-        ..=0xffff => 3,
-        ..=0xffff_ffff => 5,
-        _ => 9,
+    if length <= tag::LENGTH_MAX as usize {
+        1
+    } else if u16::try_from(length).is_ok() {
+        3
+    } else if u32::try_from(length).is_ok() {
+        5
+    } else {
+        9
     }
 }
 

@@ -35,6 +35,7 @@ impl Child {
         self.pidfd.pid()
     }
 
+    #[cfg(test)]
     /// Its pidfd, to poll: readable when the child has ended.
     pub fn pidfd(&self) -> &PidFd {
         &self.pidfd
@@ -121,14 +122,7 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
-    /// The code, if it ended by itself.
-    pub fn code(self) -> Option<i32> {
-        match self {
-            Self::Exited(code) => Some(code),
-            _ => None,
-        }
-    }
-
+    #[cfg(test)]
     /// The signal's number, if one ended it.
     pub fn signal(self) -> Option<i32> {
         match self {

@@ -98,11 +98,6 @@ impl<T> ForkMutex<T> {
     pub const fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
-
-    /// The value itself.
-    pub fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
 }
 
 impl<T: ?Sized> ForkMutex<T> {
@@ -110,11 +105,6 @@ impl<T: ?Sized> ForkMutex<T> {
     pub fn lock(&self) -> ForkGuard<'_, T> {
         let passage = Passage::enter();
         ForkGuard { value: self.0.lock(), _passage: passage }
-    }
-
-    /// The value, without locking: `&mut self` shows that nobody else has it.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut()
     }
 }
 

@@ -29,7 +29,9 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 
-pub use child::{Child, ExitStatus};
+pub use child::Child;
+#[cfg(test)]
+pub use child::ExitStatus;
 pub use gate::{ForkGuard, ForkMutex};
 pub use generation::{Stamp, generation};
 pub use hooks::{Hooks, at_fork};
