@@ -138,8 +138,8 @@ impl From<EmptyAuthkey> for Error {
 /// The process's key, once it is decided.
 static PROCESS: ForkMutex<Option<Authkey>> = ForkMutex::new(None);
 
-/// This process's key: the one that was [set](set_authkey), that of the parent it was forked from, or a random one, which
-/// it keeps from then on.
+/// This process's key: the one that was [set](set_authkey), that of the parent it was forked from, or a random one,
+/// which it keeps from then on.
 pub fn authkey() -> Authkey {
     PROCESS.lock().get_or_insert_with(Authkey::random).clone()
 }

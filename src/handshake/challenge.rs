@@ -52,7 +52,8 @@ pub(super) fn split_proof(message: &[u8]) -> Option<(&[u8], &[u8; PROOF])> {
     message.split_last_chunk()
 }
 
-/// All that was said so far, as proofs cover it: each message behind its length, so that no two conversations look alike.
+/// All that was said so far, as proofs cover it: each message behind its length, so that no two conversations look
+/// alike.
 #[derive(Debug, Clone)]
 pub(super) struct Transcript(Vec<u8>);
 

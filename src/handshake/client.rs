@@ -53,8 +53,8 @@ impl ClientHandshake {
     }
 }
 
-/// Takes a connection through the handshake, as the client that `hello` says. Waits for the server until `deadline`, or until
-/// `cancel` is readable: the end of the server's process, say.
+/// Takes a connection through the handshake, as the client that `hello` says. Waits for the server until `deadline`, or
+/// until `cancel` is readable: the end of the server's process, say.
 ///
 /// # Errors
 /// Why it failed; the connection is closed.

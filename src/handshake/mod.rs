@@ -8,21 +8,21 @@
 //!
 //! | | frame | bytes |
 //! | --- | --- | --- |
-//! | server | greeting: `#CHALLENGE#{sha256}`, random | 19 + 40 |
-//! | client | hello: `MPRC`, version, features, role, client id, random, connection id, proof | 4 + 2 + 4 + 1 + 16 + 32 + 8 + 32 |
-//! | server | welcome: `#WELCOME#`, `MPRC`, version, features, server id, largest frame, proof | 9 + 4 + 2 + 4 + 16 + 8 + 32 |
-//! | or | refusal: `#FAILURE#`, a code, the server's version, and the reason as text | 9 + 1 + 2 + … |
+//! | server | greeting: `#CHALLENGE#{sha256}`, random 40 | 59 |
+//! | client | hello: `MPRC`, version 2, features 4, role 1, client id 16, random 32, connection id 8, proof 32 | 99 |
+//! | server | welcome: `#WELCOME#MPRC`, version 2, features 4, server id 16, largest frame 8, proof 32 | 75 |
+//! | or | refusal: `#FAILURE#`, a code 1, the server's version 2, the reason as text | 12 and more |
 //!
 //! # Security
 //! - A proof is HMAC-SHA256 over the *role* of who proves ("multiproc client", "multiproc server") and the whole
 //!   conversation so far, the proving frame included. Both sides have put fresh random bytes into it, so a recorded
 //!   proof fits no other conversation; the roles keep one side's proof from being handed back as the other's.
-//! - Proofs are compared in constant time. The server proves itself only to a client that has; the client believes nothing
-//!   of the server's, not its frame limit either, before its proof.
-//! - A stranger can make the server hold less than 4 KiB, and no file descriptor but the connection's own; how long is for
-//!   the server to say ([`Pending::refuse`]). One try per connection.
-//! - What is *not* covered: bytes after the handshake are neither signed nor encrypted. Over tcp whoever can change packets
-//!   can take the connection over: use it in networks that you trust, or through a tunnel.
+//! - Proofs are compared in constant time. The server proves itself only to a client that has; the client believes
+//!   nothing of the server's, not its frame limit either, before its proof.
+//! - A stranger can make the server hold less than 4 KiB, and no file descriptor but the connection's own; how long is
+//!   for the server to say ([`Pending::refuse`]). One try per connection.
+//! - What is *not* covered: bytes after the handshake are neither signed nor encrypted. Over tcp whoever can change
+//!   packets can take the connection over: use it in networks that you trust, or through a tunnel.
 
 mod challenge;
 mod client;
@@ -56,7 +56,8 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// Opens the connection for frames of the size that the server allows. Private: only a finished handshake comes here.
+    /// Opens the connection for frames of the size that the server allows. Private: only a finished handshake comes
+    /// here.
     fn new(mut connection: Connection, hello: Hello, welcome: Welcome) -> Self {
         connection.receiver.set_limit(welcome.max_frame);
         connection.receiver.set_fd_limit(usize::MAX);

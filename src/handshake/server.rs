@@ -33,8 +33,8 @@ impl ServerHandshake {
         (Self { key: key.clone(), welcome, transcript }, greeting)
     }
 
-    /// Takes the client's answer; there is no second try. Returns the welcome to be sent, and what the client has proved to
-    /// have said.
+    /// Takes the client's answer; there is no second try. Returns the welcome to be sent, and what the client has
+    /// proved to have said.
     ///
     /// # Errors
     /// What is wrong with it, and the refusal to be sent.

@@ -1,8 +1,8 @@
 //! Where this thread is, as text, also in a forked child.
 //!
 //! std and the `backtrace` crate both look names up under one lock for the process, and another thread of the
-//! parent's may have held it at the fork; the child would wait for ever. Walking the stack needs no lock. So the walk is
-//! theirs and the look-up is our own: the debug information of each loaded file, kept behind the gate.
+//! parent's may have held it at the fork; the child would wait for ever. Walking the stack needs no lock. So the walk
+//! is theirs and the look-up is our own: the debug information of each loaded file, kept behind the gate.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -26,8 +26,8 @@ static FILES: ForkMutex<Option<HashMap<PathBuf, Option<Loader>>>> = ForkMutex::n
 
 /// The calls that led here, innermost first, one a line with its place where that is known.
 ///
-/// The first look into a file reads its debug information, which takes milliseconds; a fork waits as long. Takes no lock
-/// that a fork could leave locked.
+/// The first look into a file reads its debug information, which takes milliseconds; a fork waits as long. Takes no
+/// lock that a fork could leave locked.
 pub fn capture() -> String {
     let addresses = walk();
     let modules = modules();

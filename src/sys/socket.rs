@@ -13,7 +13,8 @@ pub const MAX_FDS: usize = 8;
 #[repr(C, align(8))]
 struct Control([MaybeUninit<u8>; 16 + MAX_FDS * size_of::<RawFd>()]);
 
-/// Receives at most `at_most` bytes, without waiting, and appends them to `buffer`, which grows as needed. 0 is the end.
+/// Receives at most `at_most` bytes, without waiting, and appends them to `buffer`, which grows as needed. 0 is the
+/// end.
 ///
 /// With `fds`, fds that came along are appended to it, close-on-exec; without, the kernel drops them.
 ///

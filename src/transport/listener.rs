@@ -13,7 +13,8 @@ use crate::address::Address;
 
 /// A bound address.
 ///
-/// Dropping it removes the socket file that it made, if this is the process that made it and the file is still the same.
+/// Dropping it removes the socket file that it made, if this is the process that made it and the file is still the
+/// same.
 #[derive(Debug)]
 pub struct Listener {
     // Declared, and so dropped, before the socket: while the file exists somebody listens, or else another server
@@ -30,8 +31,9 @@ enum Accepting {
 }
 
 impl Listener {
-    /// Binds `address` and listens. The socket file of a server that has died is replaced; that of a living one, and any
-    /// other file, never. Who may connect to a unix socket is decided by the directory it is in, which is the caller's.
+    /// Binds `address` and listens. The socket file of a server that has died is replaced; that of a living one, and
+    /// any other file, never. Who may connect to a unix socket is decided by the directory it is in, which is the
+    /// caller's.
     ///
     /// # Errors
     /// [`TransportError::InUse`], [`TransportError::NotASocket`], or what the system says.
@@ -65,8 +67,8 @@ impl Listener {
     /// The next connection; `None` when nobody waits. Does not wait itself.
     ///
     /// # Errors
-    /// [`TransportError::OutOfFds`]: the one who waits still waits, so that a poll will say "readable" at once again; do
-    /// something else for a while.
+    /// [`TransportError::OutOfFds`]: the one who waits still waits, so that a poll will say "readable" at once again;
+    /// do something else for a while.
     pub fn accept(&self) -> Result<Option<Connection>, TransportError> {
         loop {
             let accepted = match &self.socket {

@@ -7,10 +7,10 @@
 //! - A frame arrives whole, once, in order, or the connection ends with an error; after an error the connection
 //!   is of no more use.
 //! - Nothing here waits, but [`connect`]. Receiving answers `None` and sending [`Progress::Pending`] where a blocking
-//!   call would sleep; who wants to sleep polls [`Receiver::fd`] or [`Sender::fd`]. So two sides that both send more than
-//!   fits can't lock each other out.
-//! - What is sent is either with the system or kept ([`Sender::backlog`]) until [`Sender::flush`]. Nothing is lost by a full
-//!   socket, and the caller's memory is its own again at once.
+//!   call would sleep; who wants to sleep polls [`Receiver::fd`] or [`Sender::fd`]. So two sides that both send more
+//!   than fits can't lock each other out.
+//! - What is sent is either with the system or kept ([`Sender::backlog`]) until [`Sender::flush`]. Nothing is lost by a
+//!   full socket, and the caller's memory is its own again at once.
 //! - The length of a frame is the other side's word: it is compared with the limit before it is believed, and memory
 //!   is taken as bytes arrive.
 //! - The end of the other side, orderly or not, is an error at once: [`TransportError::Closed`] between frames,
@@ -21,8 +21,9 @@
 //! `tests/conformance.rs` checks each clause on each backend.
 //!
 //! # On the wire
-//! CPython's framing: the length as a big-endian `i32`, then so many bytes; for more than `0x7fff_ffff` of them the `i32`
-//! is -1 and the length follows as a big-endian `u64`. File descriptors travel beside the first byte of their frame.
+//! CPython's framing: the length as a big-endian `i32`, then so many bytes; for more than `0x7fff_ffff` of them the
+//! `i32` is -1 and the length follows as a big-endian `u64`. File descriptors travel beside the first byte of their
+//! frame.
 
 mod error;
 mod frame;
@@ -83,7 +84,8 @@ impl Connection {
 /// the name of a tcp host takes as long as the system's resolver does.
 ///
 /// # Errors
-/// [`TransportError::NobodyListens`], [`TransportError::TimedOut`], [`TransportError::OutOfFds`], or what the system says.
+/// [`TransportError::NobodyListens`], [`TransportError::TimedOut`], [`TransportError::OutOfFds`], or what the system
+/// says.
 pub fn connect(address: &Address, deadline: Instant) -> Result<Connection, TransportError> {
     address.check()?;
     Connection::new(match address {

@@ -25,8 +25,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The process, to be told of its end; `None` over a network, in another pid namespace, when it has ended, and when the
-    /// connection is closed here.
+    /// The process, to be told of its end; `None` over a network, in another pid namespace, when it has ended, and when
+    /// the connection is closed here.
     ///
     /// Of a socket *pair* it is the process that made the pair, at both ends.
     pub fn pidfd(&self) -> Option<PidFd> {

@@ -16,8 +16,8 @@ const BUFFER: usize = 64 << 10;
 /// The first memory that a large frame gets in bytes, whatever it announces; from there on it doubles as bytes arrive.
 const FIRST: usize = 1 << 20;
 
-/// The largest buffer in bytes that is kept for reuse. Reuse saves the page faults, which are most of the cost of a large
-/// frame; kept is what an active connection may hold without being asked.
+/// The largest buffer in bytes that is kept for reuse. Reuse saves the page faults, which are most of the cost of a
+/// large frame; kept is what an active connection may hold without being asked.
 const KEPT: usize = 16 << 20;
 
 /// The limit in bytes until one is set.

@@ -45,7 +45,8 @@ pub struct Sender {
 struct Chunk {
     bytes: Vec<u8>,
     sent: usize,
-    /// Goes with the first byte. Nothing but its own frame is in the chunk then, so that the other side knows whose it is.
+    /// Goes with the first byte. Nothing but its own frame is in the chunk then, so that the other side knows whose it
+    /// is.
     fd: Option<OwnedFd>,
 }
 
@@ -54,8 +55,8 @@ impl Sender {
         Self { socket, queue: VecDeque::new(), backlog: 0 }
     }
 
-    /// Sends one frame, made of `parts`, behind all that was sent before. Does not wait: what does not fit is copied and
-    /// kept.
+    /// Sends one frame, made of `parts`, behind all that was sent before. Does not wait: what does not fit is copied
+    /// and kept.
     ///
     /// # Errors
     /// [`TransportError::Closed`] when the other side is gone, or what the system says. The connection is then of no

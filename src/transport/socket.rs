@@ -64,7 +64,8 @@ fn place(fd: OwnedFd) -> io::Result<(OwnedFd, Place)> {
         }
         Some(AddressFamily::Inet | AddressFamily::Inet6) => {
             let stream = TcpStream::from(fd);
-            // Calls are small and wait for their answers: held back until the last was acknowledged, each would take 40 ms.
+            // Calls are small and wait for their answers: held back until the last was acknowledged, each would take 40
+            // ms.
             stream.set_nodelay(true)?;
             let host = stream.peer_addr()?;
             Ok((stream.into(), Place::Host(host)))

@@ -43,8 +43,8 @@ impl Child {
 
     /// Waits for the child's end, for `timeout` at the most (`None`: without limit), and reaps it.
     ///
-    /// `None` when the time ran out, and at once in a process that only inherited this handle. The status is remembered:
-    /// any number of calls, from any threads, get it.
+    /// `None` when the time ran out, and at once in a process that only inherited this handle. The status is
+    /// remembered: any number of calls, from any threads, get it.
     ///
     /// # Errors
     /// When the system refuses to wait. That somebody else (a `waitpid(-1)`, an ignored `SIGCHLD`) has taken the
@@ -81,7 +81,8 @@ impl Child {
         }
     }
 
-    /// Takes the status of a child that has ended. libc's `waitid`, since nix's refuses a real-time signal as the cause.
+    /// Takes the status of a child that has ended. libc's `waitid`, since nix's refuses a real-time signal as the
+    /// cause.
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         let id = self.pidfd.as_fd().as_raw_fd().cast_unsigned();

@@ -11,8 +11,8 @@
 //! | [`spawn`] | the crate's own forks: clean signals, clean stdio, contained panics |
 //! | [`Child`] | the parent's handle to such a child, by pidfd |
 //!
-//! The gate is one reader-writer lock for the whole process. A critical section of the client library holds it shared, a
-//! fork holds it exclusively, from before the hooks of `prepare` to after those of `parent` or `child`.
+//! The gate is one reader-writer lock for the whole process. A critical section of the client library holds it shared,
+//! a fork holds it exclusively, from before the hooks of `prepare` to after those of `parent` or `child`.
 //!
 //! # Rules for critical sections
 //! Under a [`ForkGuard`] a thread waits for nothing but another `ForkMutex`: no I/O, no channel, no condition, no

@@ -31,8 +31,8 @@ const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// - stdout (Rust's and C's) is flushed before, and both standard streams are locked over the fork: what was printed
 ///   before appears once, and the child can print. Waits for whoever is printing.
-/// - In the child, signal handlers are reset to the default (ignored signals stay ignored), and the caller's signal mask
-///   is in force; no handler of the parent's runs in between.
+/// - In the child, signal handlers are reset to the default (ignored signals stay ignored), and the caller's signal
+///   mask is in force; no handler of the parent's runs in between.
 /// - A panic's text goes to fd 2 itself, past whatever captures the output of the parent.
 /// - The child leaves by `_exit`, with stdout flushed: no destructor but those in `child`, no `atexit` of the parent's.
 /// - The child begins only when its parent holds its pidfd, so that nothing runs that cannot be waited for.

@@ -287,6 +287,30 @@ fn a_childs_panic_is_told_on_fd_2_and_ends_it_with_101() {
 }
 
 #[test]
+fn a_child_can_panic_while_another_thread_of_its_parent_does() {
+    static HELD_UP: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    let until = |flag: &AtomicBool| {
+        while !flag.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    };
+    alone("a_child_can_panic_while_another_thread_of_its_parent_does", || {
+        let [inside, released] = &HELD_UP;
+        std::panic::set_hook(Box::new(move |_| {
+            inside.store(true, Ordering::Relaxed);
+            until(released);
+        }));
+        // From here on the crate's hook is in place. A child could not put it there, with std's lock held by that thread.
+        assert_eq!(ended(&spawn(|| 0).unwrap()), ExitStatus::Exited(0));
+        let slow = std::thread::spawn(|| panic!("slow to tell"));
+        until(inside);
+        assert_eq!(ended(&spawn(|| panic!("in the child")).unwrap()), ExitStatus::Exited(101));
+        released.store(true, Ordering::Relaxed);
+        assert!(slow.join().is_err());
+    });
+}
+
+#[test]
 fn a_child_begins_with_clean_signals() {
     extern "C" fn handler(_: libc::c_int) {}
     fn disposition(signal: Signal) -> usize {

@@ -16,7 +16,8 @@ macro_rules! conform {
         mod $backend {
             conform!(@ $make, frames_of_all_sizes_arrive_whole_and_in_order, bytes_may_come_one_at_a_time,
                 many_frames_come_in_one_read, both_directions_may_be_full_at_once, a_peer_may_go_at_every_byte,
-                frames_over_the_limit_are_refused_unread, lengths_that_are_none_are_refused, small_limits_bound_what_is_held,
+                frames_over_the_limit_are_refused_unread, lengths_that_are_none_are_refused,
+                small_limits_bound_what_is_held,
                 shutting_down_wakes_both_sides, fds_come_with_their_frames, memory_is_reused_and_given_up,
                 sending_to_nobody_is_an_error, a_forked_child_can_do_nothing, frames_of_many_parts_are_one);
         }

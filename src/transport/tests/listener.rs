@@ -16,8 +16,8 @@ fn at(path: &Path) -> Address {
     Address::Unix(path.to_owned())
 }
 
-/// Leaves the socket file of a server that was killed. Bound in a child, so that no fork of another test has a copy of the
-/// socket and lets it live on.
+/// Leaves the socket file of a server that was killed. Bound in a child, so that no fork of another test has a copy of
+/// the socket and lets it live on.
 fn leave_dead(path: &Path) {
     let server = spawn(|| i32::from(UnixListener::bind(path).is_err()));
     assert_eq!(server.unwrap().wait(None).unwrap(), Some(ExitStatus::Exited(0)));
