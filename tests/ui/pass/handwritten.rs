@@ -20,6 +20,20 @@ impl Counter {
         self.0 += 1;
         self.0
     }
+
+    pub fn peek(&self) -> u64 {
+        self.0
+    }
+
+    #[referent(proxy)]
+    pub fn child(&self) -> Counter {
+        Counter(self.0)
+    }
+
+    #[referent(proxy, name = "type")]
+    pub fn kind(&self) -> Counter {
+        Counter(self.0)
+    }
 }
 
 #[derive(multiproc::Proxy)]
