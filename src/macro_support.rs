@@ -23,18 +23,16 @@ thread_local! {
 
 impl Signatures {
     /// Those of the proxy type `P`.
-    ///
-    /// To compute them, instances of all argument and result types are made, of `P` itself where its methods know it. Those only show how a proxy is
-    /// read, and get no signatures.
     pub fn of<P: 'static>(signatures: &[SignatureOf]) -> Self {
+        if codec::is_tracing() {
+            // A proxy of nothing, made while a signature is computed: perhaps one of its own, which would never end.
+            return Self(Arc::default());
+        }
         let id = TypeId::of::<P>();
         if let Some(known) = KNOWN.with_borrow(|known| known.get(&id).cloned()) {
             return known;
         }
-        let unfinished = Unfinished(id);
-        KNOWN.with_borrow_mut(|known| known.insert(id, Self(Arc::new([]))));
         let computed = Self(signatures.iter().map(|signature| signature()).collect());
-        drop(unfinished);
         KNOWN.with_borrow_mut(|known| known.insert(id, computed.clone()));
         computed
     }
@@ -42,14 +40,5 @@ impl Signatures {
     /// That of the method at this place.
     pub fn get(&self, method: usize) -> u32 {
         self.0.get(method).copied().unwrap_or_default()
-    }
-}
-
-/// Marks a proxy type whose signatures are being computed, also where that ends in a panic.
-struct Unfinished(TypeId);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        KNOWN.with_borrow_mut(|known| known.remove(&self.0));
     }
 }

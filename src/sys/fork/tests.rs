@@ -3,11 +3,14 @@
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, killpg, pthread_sigmask, sigaction,
+};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -28,7 +31,7 @@ fn alone(test: &str, body: impl FnOnce()) -> Option<Output> {
     }
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "--nocapture", "--test-threads=1", &format!("sys::fork::tests::{test}")]);
-    command.env(ROLE, test).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env(ROLE, test).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut started = command.spawn().unwrap();
     let pidfd = crate::sys::pidfd::PidFd::open(started.id()).unwrap();
     let mut streams = (started.stdout.take().unwrap(), started.stderr.take().unwrap());
@@ -39,9 +42,8 @@ fn alone(test: &str, body: impl FnOnce()) -> Option<Output> {
         (out, other.join().unwrap().unwrap())
     });
     let ended = crate::sys::poll::wait_one(&pidfd, crate::sys::poll::Interest::Read, Some(WATCHDOG)).unwrap();
-    if !ended.any() {
-        started.kill().unwrap();
-    }
+    // Not yet reaped, it keeps its group's number: with it go the children that hang, where the test has found any.
+    let _ = killpg(Pid::from_raw(started.id().cast_signed()), Signal::SIGKILL);
     let status = started.wait().unwrap();
     assert!(ended.any(), "{test} hangs");
     let (stdout, stderr) = reader.join().unwrap();

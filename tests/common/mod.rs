@@ -1,0 +1,183 @@
+//! What the integration tests share: forked children that never come back into the test harness, waiting for them and for conditions, and counting what a process holds.
+//!
+//! Every test binary compiles its own copy and uses a part of it.
+
+#![allow(dead_code, unsafe_code)]
+
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+
+/// How long anything may take before a test gives up: long, as the machine may be busy.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a child ends with when its closure panicked.
+pub const PANICKED: i32 = 101;
+
+/// A process that a test has forked. Killed and collected when it is dropped before it was waited for.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    collected: bool,
+}
+
+/// Runs `f` in a forked child by `fork(2)` itself, which ends with the code that `f` returns ([`PANICKED`] when it panics) and without the parent's exit handlers.
+///
+/// The child's other threads are gone: `f` must not wait for a lock of the harness's, so it reports by its code, by pipes, by proxies or on stderr.
+pub fn fork<F: FnOnce() -> i32>(f: F) -> Child {
+    // SAFETY: the child runs `f` alone, which keeps to what the crate promises for forked children, and leaves by `_exit`.
+    match unsafe { nix::unistd::fork() }.expect("fork") {
+        ForkResult::Parent { child } => Child { pid: child, collected: false },
+        ForkResult::Child => {
+            let code = panic::catch_unwind(AssertUnwindSafe(f)).unwrap_or(PANICKED);
+            exit(code)
+        }
+    }
+}
+
+/// Ends this process at once, without exit handlers and destructors.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: `_exit` takes any code and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits until a child has ended, at most [`LIMIT`], and returns its code; minus the signal's number when a signal killed it.
+pub fn wait(mut child: Child) -> i32 {
+    child.collect(LIMIT).unwrap_or_else(|| panic!("the child {} did not end within {LIMIT:?}", child.pid))
+}
+
+/// Waits until something holds, at most [`LIMIT`].
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    if !within(LIMIT, &mut holds) {
+        panic!("not within {LIMIT:?}: {what}");
+    }
+}
+
+/// Whether something comes to hold within a time.
+pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+impl Child {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid, signal).expect("signal a child that was not collected");
+    }
+
+    /// Kills it by SIGKILL and collects it.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Stops it by SIGSTOP, and returns once it has stopped.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        loop {
+            match waitpid(self.pid, Some(WaitPidFlag::WUNTRACED)) {
+                Ok(WaitStatus::Stopped(..)) => return,
+                Ok(other) => panic!("the child was to stop, but: {other:?}"),
+                Err(Errno::EINTR) => {}
+                Err(error) => panic!("waiting for a stop: {error}"),
+            }
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.collect(Duration::ZERO).is_none()
+    }
+
+    fn collect(&mut self, limit: Duration) -> Option<i32> {
+        let mut code = None;
+        within(limit, || {
+            code = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(-(signal as i32)),
+                Ok(_) | Err(Errno::EINTR) => None,
+                Err(error) => panic!("waiting for the child {}: {error}", self.pid),
+            };
+            code.is_some()
+        });
+        self.collected |= code.is_some();
+        code
+    }
+
+    fn end(&mut self) {
+        if !self.collected {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+            self.collected = true;
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How many threads a process has; 0 when there is no such process.
+pub fn threads(pid: i32) -> usize {
+    entries(&format!("/proc/{pid}/task"))
+}
+
+/// How many file descriptors a process has open; 0 when there is no such process.
+pub fn descriptors(pid: i32) -> usize {
+    entries(&format!("/proc/{pid}/fd"))
+}
+
+/// Where a process's file descriptors lead, as the kernel writes it.
+pub fn descriptor_targets(pid: i32) -> Vec<String> {
+    let Ok(found) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    found.flatten().filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned())).collect()
+}
+
+/// Whether a process exists and is no zombie.
+pub fn is_alive(pid: i32) -> bool {
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// The letter of a process's state, as in `ps`.
+pub fn state(pid: i32) -> Option<char> {
+    status(pid).map(|(state, _)| state)
+}
+
+/// The children of a process, zombies too.
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(found) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = found.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|&child| status(child).is_some_and(|(_, parent)| parent == pid)).collect()
+}
+
+/// The state and the parent, from `/proc/PID/stat`: what follows the command's name, which may itself hold brackets.
+fn status(pid: i32) -> Option<(char, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn entries(directory: &str) -> usize {
+    fs::read_dir(directory).map_or(0, |found| found.count())
+}
