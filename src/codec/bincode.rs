@@ -1,8 +1,9 @@
 //! bincode 2, the format of typed calls. No other file names it.
 //!
-//! Its authors have stopped (3.0.0 is an empty shell), so version 2 is pinned and what it lacks is added here: bytes left over
-//! are an error, a [`Guard`] holds it to [`MAX_DEPTH`](super::MAX_DEPTH) and to lengths that the input can hold, and its errors
-//! get words. It misreads silently where types differ, which is why typed calls compare a [`signature`](super::signature) first.
+//! Its authors have stopped (3.0.0 is an empty shell), so version 2 is pinned and what it lacks is added here: bytes
+//! left over are an error, a [`Guard`] holds it to [`MAX_DEPTH`](super::MAX_DEPTH) and to lengths that the input can
+//! hold, and its errors get words. It misreads silently where types differ, which is why typed calls compare a
+//! [`signature`](super::signature) first.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

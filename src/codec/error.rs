@@ -1,8 +1,8 @@
 //! What can be wrong with bytes, or with a value that is to become bytes.
 //!
-//! [`CodecError`] is one pointer wide: the readers and writers return a `Result` for every element, and a small error keeps
-//! that in a register. The text is what a caller sees as the `reason` of `Error::Unserializable` or `Error::Arguments`, so it
-//! says what was expected, what was found, and what to do.
+//! [`CodecError`] is one pointer wide: the readers and writers return a `Result` for every element, and a small error
+//! keeps that in a register. The text is what a caller sees as the `reason` of `Error::Unserializable` or
+//! `Error::Arguments`, so it says what was expected, what was found, and what to do.
 
 use std::fmt::{self, Display};
 use std::str::Utf8Error;

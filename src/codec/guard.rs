@@ -1,10 +1,10 @@
 //! A deserializer around another that holds it to what the input can be: so deep, and so long.
 //!
-//! bincode recurses as deep as the bytes tell it to, and loops as often (a `Vec<()>` of 2⁶⁰ elements takes eight bytes).
-//! A [`Guard`] stands between it and the type. Depth is carried by value, one more with each layer, and costs nothing where
-//! the compiler sees through it. Lengths are paid for out of a budget: every element that takes a byte has a byte of its own
-//! (an inner sequence begins with its length, so its elements begin after it), therefore the lengths of all sequences
-//! and maps together can't exceed the bytes of the input but by elements that take none.
+//! bincode recurses as deep as the bytes tell it to, and loops as often (a `Vec<()>` of 2⁶⁰ elements takes eight
+//! bytes). A [`Guard`] stands between it and the type. Depth is carried by value, one more with each layer, and costs
+//! nothing where the compiler sees through it. Lengths are paid for out of a budget: every element that takes a byte
+//! has a byte of its own (an inner sequence begins with its length, so its elements begin after it), therefore the
+//! lengths of all sequences and maps together can't exceed the bytes of the input but by elements that take none.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, Seq
 
 use super::{CLAIMED_ROOM, CodecError, MAX_DEPTH};
 
-/// How many elements that take no bytes at all (`()`, unit structs) one value may hold: more make no sense, and cost time.
+/// How many elements that take no bytes at all (`()`, unit structs) one value may hold: more make no sense, and cost
+/// time.
 const EMPTY_ELEMENTS: usize = 1 << 16;
 
 /// The elements that an input of so many bytes may announce.
@@ -21,7 +22,8 @@ pub(super) const fn budget(bytes: usize) -> usize {
     bytes.saturating_add(EMPTY_ELEMENTS)
 }
 
-/// Anything of serde's that is being read, with the levels it may still descend and the elements that may still be announced.
+/// Anything of serde's that is being read, with the levels it may still descend and the elements that may still be
+/// announced.
 pub(super) struct Guard<'a, I> {
     inner: I,
     levels: u32,

@@ -1,9 +1,10 @@
-//! What has been seen of a type: a line of [`Token`]s, in which whatever may take different ways (an enum's variants, an
-//! option, a sequence, a map) stands as a reference to a [`Definition`] of its own.
+//! What has been seen of a type: a line of [`Token`]s, in which whatever may take different ways (an enum's variants,
+//! an option, a sequence, a map) stands as a reference to a [`Definition`] of its own.
 //!
-//! Definitions are told apart by their visitor's type within one tracing; that name is in no hash. The hash of a definition is
-//! that of its contents with the hashes of what it refers to, computed in rounds from nothing: after *n* rounds it tells
-//! any two types apart that differ within *n* references, no matter how often a recursive type was unrolled or what it is called.
+//! Definitions are told apart by their visitor's type within one tracing; that name is in no hash. The hash of a
+//! definition is that of its contents with the hashes of what it refers to, computed in rounds from nothing: after *n*
+//! rounds it tells any two types apart that differ within *n* references, no matter how often a recursive type was
+//! unrolled or what it is called.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -68,8 +69,8 @@ pub(super) struct Definition {
     ways: Vec<Way>,
     /// The ways that are being gone right now, outermost first.
     active: Vec<usize>,
-    /// The first way that was gone to its end. It needs no other definition's way but those that were known before it, so
-    /// that keeping to these ends every recursion.
+    /// The first way that was gone to its end. It needs no other definition's way but those that were known before it,
+    /// so that keeping to these ends every recursion.
     way_out: Option<usize>,
     /// A collection that refuses to be empty.
     pub(super) needs_element: bool,

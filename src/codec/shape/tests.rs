@@ -137,7 +137,12 @@ fn recursive_types_end_and_are_seen_whole() {
         enum Expression { Negated(Box<Expression>), Sum(Box<Expression>, Box<Expression>), Call(Call), Literal(u8) }
         struct Call { name: String, args: Vec<Expression>, named: BTreeMap<String, Expression>, kind: Kind }
         enum Kind { Plain, Method(Box<Expression>), Special(u64) }
-        enum Expression2 { Negated(Box<Expression2>), Sum(Box<Expression2>, Box<Expression2>), Call(Call2), Literal(u8) }
+        enum Expression2 {
+            Negated(Box<Expression2>),
+            Sum(Box<Expression2>, Box<Expression2>),
+            Call(Call2),
+            Literal(u8),
+        }
         struct Call2 { name: String, args: Vec<Expression2>, named: BTreeMap<String, Expression2>, kind: Kind2 }
         enum Kind2 { Plain, Method(Box<Expression2>), Special(u32) }
     }

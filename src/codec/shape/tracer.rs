@@ -1,10 +1,11 @@
 //! The deserializer that reads nothing: it notes what a type asks for, and answers with something harmless.
 //!
-//! A visitor is used up by one answer, so a type is run again and again, and each run goes a way that no run went before.
-//! Where a way leads back to a choice that is being made already, the type is recursive: from there on the tracer is
-//! *muted*, and makes for the nearest end.
+//! A visitor is used up by one answer, so a type is run again and again, and each run goes a way that no run went
+//! before. Where a way leads back to a choice that is being made already, the type is recursive: from there on the
+//! tracer is *muted*, and makes for the nearest end.
 //!
-//! Some types check what they are given (`NonZeroU8`, a UUID of 16 bytes). Where one refuses, the next run offers it something else.
+//! Some types check what they are given (`NonZeroU8`, a UUID of 16 bytes). Where one refuses, the next run offers it
+//! something else.
 
 use std::any::type_name;
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
-//! The arguments of a dynamic call: two values in a row, the positional ones (a tuple or list, or None for none at all) and those by keyword
-//! (a map, or None). They are matched to a method's parameters as Python does it, with Python's errors.
+//! The arguments of a dynamic call: two values in a row, the positional ones (a tuple or list, or None for none at all)
+//! and those by keyword (a map, or None). They are matched to a method's parameters as Python does it, with Python's
+//! errors.
 
 use serde::Serialize;
 use serde::de::{self, Deserialize, DeserializeSeed, SeqAccess, Visitor};
@@ -14,7 +15,8 @@ use super::tag::Family;
 use crate::codec::MAX_DEPTH;
 use crate::codec::error::{CodecError, Problem};
 
-/// Appends the arguments of a dynamic call to `out`: `positional` is a tuple, a sequence or `()`, `keywords` a map, a struct or `()`.
+/// Appends the arguments of a dynamic call to `out`: `positional` is a tuple, a sequence or `()`, `keywords` a map, a
+/// struct or `()`.
 ///
 /// # Errors
 /// Where they are anything else, or can't be written; `out` is then as it was.
@@ -61,8 +63,8 @@ fn append<T: Serialize + ?Sized>(
 /// Reads the arguments of a dynamic call for a method with these parameters. `A` is a tuple of as many types.
 ///
 /// # Errors
-/// Python's: too many arguments, a parameter without one or with two, a keyword that is no parameter; or the parameter whose
-/// argument does not fit its type, with the reason.
+/// Python's: too many arguments, a parameter without one or with two, a keyword that is no parameter; or the parameter
+/// whose argument does not fit its type, with the reason.
 pub fn decode_arguments<'de, A: Deserialize<'de>>(bytes: &'de [u8], params: &[&str]) -> Result<A, CodecError> {
     let mut reader = Reader::new(bytes);
     let (positional, given) = read_positional(&mut reader)?;

@@ -1,4 +1,5 @@
-//! Ints beyond 64 bits, in little-endian two's complement: the form of Python's `int.to_bytes(…, 'little', signed=True)`.
+//! Ints beyond 64 bits, in little-endian two's complement: the form of Python's `int.to_bytes(…, 'little',
+//! signed=True)`.
 
 use std::fmt;
 

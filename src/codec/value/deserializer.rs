@@ -1,7 +1,8 @@
-//! serde's reading side: each value is read at the moment that its type asks for it, borrowed where the type can borrow.
+//! serde's reading side: each value is read at the moment that its type asks for it, borrowed where the type can
+//! borrow.
 //!
-//! What a type asks for is a hint: where the bytes hold something else, the error names both. The common cases (short ints
-//! and strs, small tuples) are looked for first; everything else goes through [`Reader::head`].
+//! What a type asks for is a hint: where the bytes hold something else, the error names both. The common cases (short
+//! ints and strs, small tuples) are looked for first; everything else goes through [`Reader::head`].
 
 use serde::de::value::U32Deserializer;
 use serde::de::{self, Expected, IntoDeserializer, Visitor};

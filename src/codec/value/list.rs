@@ -1,7 +1,8 @@
 //! A list on its way out: packed for as long as its elements are numbers of one width.
 //!
-//! serde does not say what a sequence's elements are before they come. The first one decides: a number opens a packed block,
-//! anything else an ordinary list. Should a later one not fit the block, the block is rewritten as an ordinary list, once.
+//! serde does not say what a sequence's elements are before they come. The first one decides: a number opens a packed
+//! block, anything else an ordinary list. Should a later one not fit the block, the block is rewritten as an ordinary
+//! list, once.
 
 use serde::ser::{self, Serialize};
 

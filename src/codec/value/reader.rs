@@ -1,7 +1,7 @@
 //! Reads values' bytes one head at a time: the one place that knows what follows which tag, and that trusts nothing.
 //!
-//! The serde reader, [`Value`](super::Value), the canonical form and the printer all stand on [`Reader::head`]. A count that it
-//! returns is at most what the bytes left can hold, since every value takes a byte.
+//! The serde reader, [`Value`](super::Value), the canonical form and the printer all stand on [`Reader::head`]. A count
+//! that it returns is at most what the bytes left can hold, since every value takes a byte.
 
 use super::bigint;
 use super::number::{Element, Packed};

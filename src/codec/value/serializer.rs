@@ -1,7 +1,7 @@
 //! serde's writing side: each value goes to the buffer in the moment that its type names it.
 //!
-//! A container's count comes first, and serde knows it only as a promise; what was promised is written, and rewritten at the
-//! container's end in the rare case that it was not kept.
+//! A container's count comes first, and serde knows it only as a promise; what was promised is written, and rewritten
+//! at the container's end in the rare case that it was not kept.
 
 use serde::ser::{self, Serialize};
 
