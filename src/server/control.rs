@@ -42,9 +42,9 @@ pub(super) fn run(core: &Arc<Core>, starter: Option<Starter>) -> Result<()> {
 struct Control {
     core: Arc<Core>,
     /// The listening socket's key while connections are accepted.
-    listener: Option<usize>,
+    listener: Option<u64>,
     /// The keys of the starter's process and orders.
-    starter: Option<(usize, usize)>,
+    starter: Option<(u64, u64)>,
 }
 
 impl Control {
@@ -80,13 +80,13 @@ impl Control {
             });
             let count = self.core.watches.wait(&mut events, timeout);
             for event in &events[..count] {
-                self.look(event.data() as usize);
+                self.look(event.data());
             }
             self.run_timers();
         }
     }
 
-    fn look(&mut self, key: usize) {
+    fn look(&mut self, key: u64) {
         let core = Arc::clone(&self.core);
         // Removed in the same round, perhaps.
         let Some(watched) = core.watches.get(key) else { return };
@@ -110,7 +110,7 @@ impl Control {
         }
     }
 
-    fn ended(&self, key: usize, record: &Weak<Record>, why: &str) {
+    fn ended(&self, key: u64, record: &Weak<Record>, why: &str) {
         match record.upgrade() {
             Some(record) => self.core.end_client(&record, why),
             None => drop(self.core.unwatch(key)),
@@ -194,7 +194,6 @@ impl Control {
         while let Some(due) = self.core.timers.take(Instant::now()) {
             match due {
                 Due::Stranger(key) => {
-                    // Keys are used again: only an arrival whose time it is has this timer.
                     if let Some(watched) = self.core.watches.get(key)
                         && let Watched::Arrival(arrival) = &*watched
                     {

@@ -97,14 +97,14 @@ impl Core {
     }
 
     /// Watches a descriptor on the control thread.
-    pub(super) fn watch(&self, watched: Watched) -> Result<usize> {
+    pub(super) fn watch(&self, watched: Watched) -> Result<u64> {
         let listener = self.listener();
         let fd = listener.as_ref().map_or(self.wake.as_fd(), |listener| listener.fd());
         self.watches.add(watched, fd)
     }
 
     /// Stops watching.
-    pub(super) fn unwatch(&self, key: usize) -> Option<Arc<Watched>> {
+    pub(super) fn unwatch(&self, key: u64) -> Option<Arc<Watched>> {
         self.watches.remove(key, self.wake.as_fd())
     }
 

@@ -160,9 +160,12 @@ pub(super) fn begin(
     };
     let process = sender.peer().pidfd();
     let notices = NoticeStream::new(Arc::clone(&record), receiver, sender, admission);
-    if !record.attach(&notices) {
+    let Some(lifelines) = record.attach(&notices) else {
         tracing::warn!(%client, "a second control stream of one client was refused");
         return Ok(());
+    };
+    for lifeline in lifelines {
+        core.unwatch(lifeline);
     }
     if let Some(process) = process {
         let key = core.watch(Watched::Process(process, Arc::downgrade(&record)))?;

@@ -44,7 +44,7 @@ struct State {
     /// Replies on broken connections whose arrival the client has not spoken of yet.
     doubtful: FxHashMap<ConnectionId, Deliveries>,
     /// What the control thread watches for this client's sake.
-    watched: Vec<usize>,
+    watched: Vec<u64>,
     ended: bool,
 }
 
@@ -73,14 +73,15 @@ impl Record {
         self.id
     }
 
-    /// Attaches the control stream; false where the client has one already, or is gone.
-    pub(super) fn attach(&self, control: &Arc<NoticeStream>) -> bool {
+    /// Attaches the control stream; `None` where the client has one already, or is gone. What was watched until now, lifelines, is to be let go: the client closes
+    /// them, and lives by its control stream from here on.
+    pub(super) fn attach(&self, control: &Arc<NoticeStream>) -> Option<Vec<u64>> {
         let mut state = self.state.lock();
         if state.ended || state.control.is_some() {
-            return false;
+            return None;
         }
         state.control = Some(Arc::clone(control));
-        true
+        Some(std::mem::take(&mut state.watched))
     }
 
     pub(super) fn control(&self) -> Option<Arc<NoticeStream>> {
@@ -88,7 +89,7 @@ impl Record {
     }
 
     /// Notes what is watched for the client's sake; false where it is gone.
-    pub(super) fn watches(&self, key: usize) -> bool {
+    pub(super) fn watches(&self, key: u64) -> bool {
         let mut state = self.state.lock();
         if !state.ended {
             state.watched.push(key);

@@ -11,7 +11,7 @@ use crate::sys::sync::Mutex;
 /// What is due.
 pub(super) enum Due {
     /// A stranger's time is over.
-    Stranger(usize),
+    Stranger(u64),
     /// A waiting call's time is over.
     Call(Weak<Session>, RequestId),
     /// Connections may be accepted again.

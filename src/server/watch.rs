@@ -7,7 +7,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::EventFd;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::timerfd::TimerFd;
-use slab::Slab;
+use rustc_hash::FxHashMap;
 
 use super::arrival::Arrival;
 use super::record::Record;
@@ -54,36 +54,49 @@ impl Watched {
 /// The watched descriptors.
 pub(super) struct Watches {
     epoll: Epoll,
-    watched: Mutex<Slab<Arc<Watched>>>,
+    watched: Mutex<Known>,
+}
+
+/// By keys that are never used again: an event that was fetched before its descriptor was let go must find nothing, not another's.
+#[derive(Default)]
+struct Known {
+    watched: FxHashMap<u64, Arc<Watched>>,
+    next: u64,
 }
 
 impl Watches {
     pub(super) fn new() -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(|error| Error::io("making an epoll instance", error.into()))?;
-        Ok(Self { epoll, watched: Mutex::new(Slab::new()) })
+        Ok(Self { epoll, watched: Mutex::new(Known::default()) })
     }
 
     /// Watches; the key names it from now on.
-    pub(super) fn add(&self, watched: Watched, listener: BorrowedFd<'_>) -> Result<usize> {
+    pub(super) fn add(&self, watched: Watched, listener: BorrowedFd<'_>) -> Result<u64> {
         let watched = Arc::new(watched);
-        let key = self.watched.lock().insert(Arc::clone(&watched));
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, key as u64);
+        let key = {
+            let mut known = self.watched.lock();
+            known.next += 1;
+            let key = known.next;
+            known.watched.insert(key, Arc::clone(&watched));
+            key
+        };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
         if let Err(error) = self.epoll.add(watched.fd(listener), event) {
-            self.watched.lock().try_remove(key);
+            self.watched.lock().watched.remove(&key);
             return Err(Error::io("watching a descriptor", error.into()));
         }
         Ok(key)
     }
 
     /// What the key names.
-    pub(super) fn get(&self, key: usize) -> Option<Arc<Watched>> {
-        self.watched.lock().get(key).cloned()
+    pub(super) fn get(&self, key: u64) -> Option<Arc<Watched>> {
+        self.watched.lock().watched.get(&key).cloned()
     }
 
     /// Stops watching.
-    pub(super) fn remove(&self, key: usize, listener: BorrowedFd<'_>) -> Option<Arc<Watched>> {
-        let watched = self.watched.lock().try_remove(key)?;
+    pub(super) fn remove(&self, key: u64, listener: BorrowedFd<'_>) -> Option<Arc<Watched>> {
+        let watched = self.watched.lock().watched.remove(&key)?;
         // Not left to the close: a forked child may hold a copy of the descriptor, which keeps it in the set.
         let _ = self.epoll.delete(watched.fd(listener));
         Some(watched)
@@ -97,7 +110,7 @@ impl Watches {
 
     /// Lets go of everything.
     pub(super) fn clear(&self) {
-        let watched = std::mem::take(&mut *self.watched.lock());
+        let watched = std::mem::take(&mut self.watched.lock().watched);
         drop(watched);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,10 +36,44 @@ pub fn fork<F: FnOnce() -> i32>(f: F) -> Child {
     match unsafe { nix::unistd::fork() }.expect("fork") {
         ForkResult::Parent { child } => Child { pid: child, collected: false },
         ForkResult::Child => {
+            // The harness would keep the message in memory that ends with this process, and its lock may be anybody's.
+            panic::set_hook(Box::new(|info| {
+                let _ = nix::unistd::write(std::io::stderr(), format!("in a forked child: {info}\n").as_bytes());
+            }));
             let code = panic::catch_unwind(AssertUnwindSafe(f)).unwrap_or(PANICKED);
             exit(code)
         }
     }
+}
+
+/// The processes that this process's children leave behind become its own, so that [`Child::adopt`] can wait for them.
+pub fn adopt_orphans() {
+    nix::sys::prctl::set_child_subreaper(true).expect("become a subreaper");
+}
+
+/// Has every further fork of this process fail, for good. False where that is not to be had.
+pub fn forbid_forks() -> bool {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `none` is a whole `rlimit`, and is only read.
+    let limited = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &none) } == 0;
+    // The superuser is above the limit.
+    let nobody = nix::unistd::Uid::from_raw(65534);
+    limited && (!nix::unistd::geteuid().is_root() || nix::unistd::setuid(nobody).is_ok())
+}
+
+/// Forks without a closure: whether it worked. A child that does come to be ends at once.
+pub fn try_fork() -> nix::Result<()> {
+    // SAFETY: the child leaves by `_exit` at once.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => waitpid(child, None).map(drop),
+        ForkResult::Child => exit(0),
+    }
+}
+
+/// Keeps tests of one binary apart that count all of a server's objects: a fork by one copies the references of all.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends this process at once, without exit handlers and destructors.
@@ -75,6 +110,11 @@ pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
 }
 
 impl Child {
+    /// A grandchild that was left to this process, see [`adopt_orphans`].
+    pub fn adopt(pid: i32) -> Self {
+        Self { pid: Pid::from_raw(pid), collected: false }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
