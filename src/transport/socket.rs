@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, Shutdown, SockaddrLike, SockaddrStorage, getpeername, getsockopt, shutdown, sockopt,
+    AddressFamily, Shutdown, SockaddrLike, SockaddrStorage, getpeername, getsockopt, setsockopt, shutdown, sockopt,
 };
 
 use super::TransportError;
@@ -67,6 +67,7 @@ fn place(fd: OwnedFd) -> io::Result<(OwnedFd, Place)> {
             // Calls are small and wait for their answers: held back until the last was acknowledged, each would take 40
             // ms.
             stream.set_nodelay(true)?;
+            watch_host(&stream)?;
             let host = stream.peer_addr()?;
             Ok((stream.into(), Place::Host(host)))
         }
@@ -78,4 +79,19 @@ fn place(fd: OwnedFd) -> io::Result<(OwnedFd, Place)> {
 pub(super) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+}
+
+/// How long the other host may be silent before the kernel asks whether it is there, and between its questions: 5 s.
+const ASK_SECONDS: u32 = 5;
+/// After how much silence, questions or data unanswered, the other host counts as dead: 15 s.
+const SILENCE_SECONDS: u32 = 15;
+
+/// Has the kernel find out that the other host is gone, where it can't say so itself: the heartbeats of a tcp connection.
+fn watch_host(stream: &TcpStream) -> io::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &ASK_SECONDS)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &ASK_SECONDS)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &(SILENCE_SECONDS / ASK_SECONDS - 1))?;
+    setsockopt(stream, sockopt::TcpUserTimeout, &(SILENCE_SECONDS * 1000))?;
+    Ok(())
 }
