@@ -4,8 +4,9 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::eventually;
 use multiproc::{BaseManager, BaseProxy, CallError, Error, Proxy, Registration};
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +132,8 @@ fn a_methods_own_error_arrives_as_itself_or_as_text() {
         other => panic!("{other:?}"),
     }
     assert_eq!(FaultyProxy::starting(&manager, 100).unwrap().count().unwrap(), 100);
-    assert_eq!(manager.number_of_objects().unwrap(), 1, "a failed constructor leaves nothing");
+    // Servers of other tests, which are forked meanwhile, hold references of their own for a moment.
+    eventually("a failed constructor leaves nothing", || manager.number_of_objects().unwrap() == 1);
     assert_alive(&manager, &faulty);
     manager.shutdown().unwrap();
 }
@@ -365,11 +367,7 @@ fn a_live_proxy_never_meets_no_such_object() {
 fn a_token_that_outlived_its_object_says_so() {
     let manager = BaseManager::builder().register::<Faulty>().ticket_time(Duration::from_millis(10)).start().unwrap();
     let text = serde_json::to_string(&FaultyProxy::new(&manager).unwrap()).unwrap();
-    let limit = Instant::now() + Duration::from_secs(20);
-    while manager.number_of_objects().unwrap() > 0 {
-        assert!(Instant::now() < limit, "the ticket lapses");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("the ticket lapses", || manager.number_of_objects().unwrap() == 0);
     let other = FaultyProxy::new(&manager).unwrap();
     let error = match serde_json::from_str::<BaseProxy>(&text) {
         Err(error) => error.to_string(),

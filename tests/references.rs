@@ -7,7 +7,7 @@ mod common;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use common::{Child, alone, eventually, fork, wait};
 use multiproc::{BaseManager, BaseProxy, Builder, Error, Proxy, Registration, Responder, Shared};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 #[derive(Debug, Clone, Default)]
@@ -193,6 +194,9 @@ impl Pipe {
         let mut line = Vec::new();
         let mut byte = [0];
         loop {
+            let mut ready = [PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
+            let limit = PollTimeout::try_from(common::LIMIT).unwrap();
+            assert_eq!(poll(&mut ready, limit).unwrap(), 1, "nothing came through the pipe within {:?}", common::LIMIT);
             (&self.read).read_exact(&mut byte).unwrap();
             match byte[0] {
                 b'\n' => return String::from_utf8(line).unwrap(),
@@ -452,6 +456,27 @@ fn a_ticket_outlives_its_killed_sender_and_lapses_then() {
     }
 }
 
+/// Mechanism: the last notices of a client are taken in before it is ended, though its process's death is seen first.
+#[test]
+fn the_ticket_of_a_sender_that_dies_at_once_holds() {
+    let _alone = alone();
+    let manager = builder().start().unwrap();
+    for _ in 0..40 {
+        let pipe = Pipe::new();
+        let sender = fork(|| {
+            let proxy = CounterProxy::new(&manager).unwrap();
+            pipe.say(&serde_json::to_string(&proxy).unwrap());
+            common::exit(0)
+        });
+        let proxy: CounterProxy = serde_json::from_str(&pipe.hear()).unwrap();
+        assert_eq!(wait(sender), 0);
+        assert_eq!(proxy.add(1).unwrap(), 1);
+        drop(proxy);
+        come_to(&manager, 0);
+    }
+    manager.shutdown().unwrap();
+}
+
 /// Mechanism: the server watches its clients' processes; nothing of a dead one's leases stays.
 #[test]
 fn a_killed_client_gives_back_all_its_references() {
@@ -563,19 +588,21 @@ fn an_item_that_was_read_is_not_put_back() {
     let _alone = alone();
     let manager = builder().start().unwrap();
     let mailbox = MailboxProxy::new(&manager).unwrap();
-    let got = Pipe::new();
-    let getter = fork(|| {
-        got.say(&mailbox.get().unwrap().to_string());
-        loop {
-            thread::sleep(Duration::from_secs(1));
-        }
-    });
-    eventually("the getter waits", || mailbox.waiting().unwrap() == 1);
-    mailbox.put(1).unwrap();
-    assert_eq!(got.hear(), "1");
-    getter.kill();
-    eventually("only this process is a client", || holders(&manager, &mailbox) == 1);
-    assert_eq!(mailbox.items().unwrap(), Vec::<u64>::new());
+    for item in 0..20 {
+        let got = Pipe::new();
+        let getter = fork(|| {
+            got.say(&mailbox.get().unwrap().to_string());
+            loop {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+        eventually("the getter waits", || mailbox.waiting().unwrap() == 1);
+        mailbox.put(item).unwrap();
+        assert_eq!(got.hear(), item.to_string());
+        getter.kill();
+        eventually("only this process is a client", || holders(&manager, &mailbox) == 1);
+        assert_eq!(mailbox.items().unwrap(), Vec::<u64>::new());
+    }
     manager.shutdown().unwrap();
 }
 

@@ -5,8 +5,10 @@
 //!
 //! Invariant: only the process that started the server ends it; a forked child's copy does nothing.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -76,7 +78,9 @@ const MAX_DIRECTORY: usize = 107 - "/multiproc-XXXXXX/socket".len();
 fn private_directory() -> Result<TempDir> {
     let parent = std::env::temp_dir();
     let parent = if parent.as_os_str().len() <= MAX_DIRECTORY { parent } else { "/tmp".into() };
-    let made = tempfile::Builder::new().prefix("multiproc-").tempdir_in(&parent);
+    // Without being told, tempfile leaves the mode to the umask, which lets others in.
+    let private = Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().prefix("multiproc-").permissions(private).tempdir_in(&parent);
     made.map_err(|error| Error::io(format!("making a private directory in {}", parent.display()), error))
 }
 
@@ -93,11 +97,20 @@ impl ServerProcess {
             PidFd::open(std::process::id()).map_err(|error| Error::io("opening this process's pidfd", error))?;
         let threaded = fork::thread_count() > 1;
         let address = place.address();
+        let private = match &place {
+            Place::At(_) => None,
+            Place::Private(directory) => Some(directory.path().to_owned()),
+        };
         let shutdown_timeout = settings.shutdown_timeout;
         // All that the closure owns is the child's; here it is dropped, so that the child's death shows as the end of the stream.
         let child = fork::spawn(move || {
             let starter = Starter { process: myself, orders: childs.into(), threaded };
-            run(registry, &address, settings, initializer, starter)
+            let code = run(registry, &address, settings, initializer, starter);
+            if let Some(private) = private {
+                // The starter may have been killed, or have let go. Its own removal, if it comes, finds nothing left to do.
+                let _ = std::fs::remove_dir(private);
+            }
+            code
         });
         let child = child.map_err(|error| Error::io("forking the server", error))?;
         let directory = match place {
@@ -174,7 +187,7 @@ impl ServerProcess {
     pub(super) fn detach(mut self) -> Result<()> {
         self.over = true;
         if let Some(directory) = self.directory.take() {
-            // The server removes its socket; the empty directory stays.
+            // The server removes it at its end.
             let _ = directory.keep();
         }
         self.orders.write_all(&[DETACH]).map_err(|error| Error::io("detaching the server", error))

@@ -112,7 +112,13 @@ impl Control {
 
     fn ended(&self, key: u64, record: &Weak<Record>, why: &str) {
         match record.upgrade() {
-            Some(record) => self.core.end_client(&record, why),
+            Some(record) => {
+                // Its death may be seen before its last words: that it forked, that a token is on its way.
+                if let Some(control) = record.control() {
+                    control.take_in(&self.core);
+                }
+                self.core.end_client(&record, why);
+            }
             None => drop(self.core.unwatch(key)),
         }
         self.core.unwatch(key);

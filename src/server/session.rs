@@ -119,10 +119,25 @@ impl Session {
         }
         let mut inbound = self.inbound.lock();
         let frame = inbound.next()?;
+        if let Some(frame) = &frame {
+            self.acknowledge(frame);
+        }
         if frame.is_none() {
             inbound.park();
         }
         Ok(frame.map(|frame| (frame, inbound.is_ready())))
+    }
+
+    /// Takes in what a frame says of the replies that its sender has read. Under the inbound half's lock, so that `close` misses none that was taken out.
+    fn acknowledge(&self, frame: &[u8]) {
+        let replies = match (DataNotice::read(frame), Request::read(frame)) {
+            (Ok(DataNotice::Acknowledge { replies }), _) => replies,
+            (_, Ok(request)) => request.head.acknowledged,
+            _ => 0,
+        };
+        if replies > 0 {
+            self.outbound.lock().deliveries.acknowledge(replies);
+        }
     }
 
     /// Whether requests are left unread because replies are.
@@ -135,16 +150,14 @@ impl Session {
     pub(super) fn handle(self: &Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) -> Result<()> {
         if frame.first() != Some(&REQUEST) {
             match DataNotice::read(&frame)? {
-                DataNotice::Acknowledge { replies } => self.outbound.lock().deliveries.acknowledge(replies),
+                // Taken in where it was read.
+                DataNotice::Acknowledge { .. } => {}
                 DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
             }
             return Ok(());
         }
         let request = Request::read(&frame)?;
         let head = request.head;
-        if head.acknowledged > 0 {
-            self.outbound.lock().deliveries.acknowledge(head.acknowledged);
-        }
         if head.after > self.record.notices() && !self.catch_up(head.after, core) {
             // The notices are on their way on another connection.
             *self.held.lock() = Some(frame);
@@ -268,6 +281,13 @@ impl Session {
 
     /// Ends the connection: waiting calls are given up, and what may not have arrived is the record's to settle.
     pub(super) fn close(&self, core: &Arc<Core>) {
+        // The client may have said that it has something, and died before that was read.
+        {
+            let mut inbound = self.inbound.lock();
+            while let Ok(Some(frame)) = inbound.next() {
+                self.acknowledge(&frame);
+            }
+        }
         let deliveries = {
             let mut outbound = self.outbound.lock();
             if std::mem::replace(&mut outbound.closed, true) {
