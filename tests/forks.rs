@@ -130,6 +130,21 @@ fn the_parents_drop_takes_nothing_from_a_child_that_has_not_spoken_yet() {
     manager.shutdown().unwrap();
 }
 
+/// Mechanism: a child that is faster than its parent's word of it inherits what that word brings, until it has said itself what it holds.
+#[test]
+fn the_parents_drop_takes_nothing_from_a_child_that_speaks_at_once() {
+    let _alone = alone();
+    let manager = start();
+    for _ in 0..60 {
+        let counter = CounterProxy::new(&manager).unwrap();
+        let child = fork(|| (counter.add(1).unwrap() != 1).into());
+        drop(counter);
+        assert_eq!(wait(child), 0);
+        come_to(&manager, 0);
+    }
+    manager.shutdown().unwrap();
+}
+
 /// Mechanism: the lifeline ends with the child, of which the server has heard nothing else.
 #[test]
 fn a_child_that_never_speaks_gives_back_at_its_end() {
@@ -185,8 +200,15 @@ fn a_grandchild_lives_on_though_its_parent_never_spoke() {
     let _alone = alone();
     common::adopt_orphans();
     let manager = start();
+    for _ in 0..20 {
+        outlive_a_silent_parent(&manager);
+    }
+    manager.shutdown().unwrap();
+}
+
+fn outlive_a_silent_parent(manager: &BaseManager) {
     let line = Line::new();
-    let counter = CounterProxy::new(&manager).unwrap();
+    let counter = CounterProxy::new(manager).unwrap();
     let child = fork(|| {
         let grandchild = fork(|| {
             hear(&line.child);
@@ -199,11 +221,10 @@ fn a_grandchild_lives_on_though_its_parent_never_spoke() {
     let grandchild = Child::adopt(hear(&line.parent));
     assert_eq!(wait(child), 0);
     drop(counter);
-    assert_eq!(objects(&manager), 1, "the grandchild holds it");
+    assert_eq!(objects(manager), 1, "the grandchild holds it");
     say(&line.parent, 0);
     assert_eq!(wait(grandchild), 0);
-    come_to(&manager, 0);
-    manager.shutdown().unwrap();
+    come_to(manager, 0);
 }
 
 /// Mechanism: a client's last notices are taken in before it is ended: its word that it forks reaches the server after its death.

@@ -101,7 +101,12 @@ impl Control {
             Watched::Starter(_) => core.stop("the process that started it has ended"),
             Watched::Orders(orders) => self.obey(orders),
             Watched::Process(_, record) => self.ended(key, record, "its process has ended"),
-            Watched::Lifeline(_, record) => self.ended(key, record, "its lifeline has ended"),
+            Watched::Lifeline(_, record) => {
+                // Its last holder may be a grandchild that has just connected, and said what it holds by these references, on a stream of its own.
+                let clients: Vec<_> = core.clients().values().cloned().collect();
+                clients.iter().filter_map(|client| client.control()).for_each(|control| control.take_in(&core));
+                self.ended(key, record, "its lifeline has ended");
+            }
             Watched::Arrival(arrival) => {
                 if let Progress::Over = arrival.advance(&core) {
                     core.unwatch(key);

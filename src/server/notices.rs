@@ -105,13 +105,13 @@ impl NoticeStream {
     fn fork(&self, child: ClientId, lifelines: Vec<OwnedFd>, core: &Arc<Core>) {
         let (record, known) = {
             let mut clients = core.clients();
-            let known = clients.get(&child).cloned();
-            let record = known.clone().unwrap_or_else(|| Record::new(child, self.record.copy_leases()));
-            clients.insert(child, Arc::clone(&record));
-            (record, known.is_some())
+            let known = clients.contains_key(&child);
+            let record = clients.entry(child).or_insert_with(|| Record::new(child, Leases::default()));
+            (Arc::clone(record), known)
         };
+        record.inherit(self.record.copy_leases());
         if known {
-            // It was faster than its parent's word, and has said itself what it holds.
+            // It was faster than its parent's word, and lives by its own control stream.
             return;
         }
         for lifeline in lifelines {

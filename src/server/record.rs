@@ -45,6 +45,8 @@ struct State {
     doubtful: FxHashMap<ConnectionId, Deliveries>,
     /// What the control thread watches for this client's sake.
     watched: Vec<u64>,
+    /// Whether a forked child has said itself what it holds.
+    confirmed: bool,
     ended: bool,
 }
 
@@ -174,10 +176,20 @@ impl Record {
         aftermath
     }
 
+    /// A forked child starts with these references: its parent's at the fork. What it has said itself by then is the truth.
+    pub(super) fn inherit(&self, leases: Leases) {
+        let unneeded = {
+            let mut state = self.state.lock();
+            if state.ended || state.confirmed { leases } else { std::mem::replace(&mut state.leases, leases) }
+        };
+        drop(unneeded);
+    }
+
     /// A forked child has said what it holds.
     pub(super) fn confirm(&self, held: &[Count], core: &Core) -> Aftermath {
         let let_go = {
             let mut state = self.state.lock();
+            state.confirmed = true;
             // Where the parent's word has not come yet, all that the child holds still lives by the parent's references.
             for count in held {
                 if state.leases.count(count.object) == 0
