@@ -43,6 +43,15 @@ pub struct Request<'a> {
 }
 
 impl RequestHead {
+    /// Where `acknowledged` stands in a frame: behind the kind, the codec, the count of tokens, the signature, and four numbers.
+    const ACKNOWLEDGED: usize = 1 + 1 + 2 + 4 + 4 * 8;
+
+    /// `acknowledged` alone, for whoever takes the frame in and leaves the reading to another; 0 in a frame that is no request.
+    pub fn acknowledged_in(frame: &[u8]) -> u64 {
+        let replies = frame.get(Self::ACKNOWLEDGED..).filter(|_| frame[0] == REQUEST).and_then(<[u8]>::first_chunk);
+        replies.map_or(0, |replies| u64::from_le_bytes(*replies))
+    }
+
     /// Writes all of the frame that stands before the tokens, which `tokens` counts; tokens and payload follow.
     pub fn write(&self, method: &str, tokens: u16, out: &mut Vec<u8>) {
         out.put_u8(REQUEST);
@@ -82,5 +91,33 @@ impl<'a> Request<'a> {
         let method = cursor.short_str("method name")?;
         let (tokens, payload) = WireTokens::read(cursor, count)?;
         Ok(Self { head, method, tokens, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_peeked_at_is_what_is_read() {
+        let head = RequestHead {
+            request: RequestId(2),
+            object: ObjectId(3),
+            thread: ThreadNumber(5),
+            after: 7,
+            acknowledged: 0x0102_0304_0506_0708,
+            codec: 1,
+            signature: 11,
+            timeout_ms: 13,
+        };
+        let mut frame = Vec::new();
+        head.write("method", 0, &mut frame);
+        assert_eq!(Request::read(&frame).map(|request| request.head), Ok(head));
+        assert_eq!(RequestHead::acknowledged_in(&frame), head.acknowledged);
+        for length in 0..RequestHead::ACKNOWLEDGED + 8 {
+            assert_eq!(RequestHead::acknowledged_in(&frame[..length]), 0, "of {length} bytes");
+        }
+        frame[0] = REQUEST + 1;
+        assert_eq!(RequestHead::acknowledged_in(&frame), 0);
     }
 }

@@ -27,7 +27,7 @@ use crate::protocol::carriage::Carried;
 use crate::protocol::limits::MAX_BACKLOG;
 use crate::protocol::notice::DataNotice;
 use crate::protocol::reply::ReplyHead;
-use crate::protocol::request::{REQUEST, Request};
+use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
 use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
 use crate::sys::sync::Mutex;
@@ -130,10 +130,12 @@ impl Session {
 
     /// Takes in what a frame says of the replies that its sender has read. Under the inbound half's lock, so that `close` misses none that was taken out.
     fn acknowledge(&self, frame: &[u8]) {
-        let replies = match (DataNotice::read(frame), Request::read(frame)) {
-            (Ok(DataNotice::Acknowledge { replies }), _) => replies,
-            (_, Ok(request)) => request.head.acknowledged,
-            _ => 0,
+        let replies = match frame.first() {
+            Some(&REQUEST) => RequestHead::acknowledged_in(frame),
+            _ => match DataNotice::read(frame) {
+                Ok(DataNotice::Acknowledge { replies }) => replies,
+                _ => 0,
+            },
         };
         if replies > 0 {
             self.outbound.lock().deliveries.acknowledge(replies);
