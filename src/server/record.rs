@@ -251,10 +251,8 @@ impl Record {
     fn undo(&self, undone: Undone, core: &Core) -> Aftermath {
         let let_go = {
             let mut state = self.state.lock();
-            {
-                let revoked = undone.grants.iter().map(|&object| Count { object, references: 1 });
-                revoked.filter_map(|count| state.leases.release(count)).collect()
-            }
+            let revoked = undone.grants.iter().map(|&object| Count { object, references: 1 });
+            revoked.filter_map(|count| state.leases.release(count)).collect()
         };
         Aftermath { put_backs: undone.put_backs, ..self.let_go(let_go, core) }
     }
