@@ -97,7 +97,7 @@ pub use object::registration::{Callable, Makes};
 pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Registration, Responder, Shared};
 pub use protocol::command::{ObjectInfo, ReferenceInfo};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
-pub use proxy::{BaseProxy, Proxy};
+pub use proxy::{BaseProxy, Deferred, DeferredBase, Proxy};
 pub use server::{Server, StopHandle};
 
 #[cfg(feature = "macros")]

@@ -158,6 +158,8 @@ pub(crate) struct DeriveFlags {
     pub(crate) exposed: Option<Vec<WireName>>,
     pub(crate) method_to_typeid: Vec<(WireName, WireName)>,
     pub(crate) omitted: Vec<Derivable>,
+    /// The deferred twin, where the author wrote one: without its parameters.
+    pub(crate) deferred: Option<Path>,
 }
 
 impl DeriveFlags {
@@ -170,7 +172,7 @@ impl DeriveFlags {
                 tokens.extend(quote!(#list,));
             }
         }
-        flags(tokens, "exposed, method_to_typeid, no", errors, |flag, input| {
+        flags(tokens, "exposed, method_to_typeid, deferred, no", errors, |flag, input| {
             match flag.to_string().as_str() {
                 "exposed" => found.exposed = Some(listed(input, |input| Ok(wire_name(&input.parse::<LitStr>()?)))?),
                 "method_to_typeid" => {
@@ -179,6 +181,7 @@ impl DeriveFlags {
                         Ok((WireName::of(&method), text(&method, input)?))
                     })?;
                 }
+                "deferred" => found.deferred = Some(assigned(flag, input)?),
                 "no" => found.omitted = listed(input, derivable)?,
                 _ => return Ok(false),
             }

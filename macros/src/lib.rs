@@ -52,6 +52,9 @@ use errors::Errors;
 /// }
 /// ```
 ///
+/// Beside the proxy comes its *deferred twin*, `<Type>Deferred`, with the same methods, which return a `Deferred` instead of waiting:
+/// `proxy.defer().name()`, and in a batch `b.on(&proxy).name()`.
+///
 /// # What is exposed
 ///
 /// - Methods with `&self` or `&mut self`. If all take `&self`, the referent is stored without a lock, and calls run side by
@@ -153,6 +156,9 @@ pub fn proxy(flags: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// `#[proxy(exposed("…", …))]` names the methods that a registration with this proxy exposes, `method_to_typeid(method = "Type")`
 /// those whose result becomes a referent of a registered type, and `no(Display, …)` the traits that you write yourself.
+///
+/// Deferred calls of the proxy go by name, through a `DeferredBase`, unless `#[proxy(deferred = MyClassDeferred)]` names a twin of your
+/// own: a struct with the proxy's parameters behind a lifetime `'b`, and `impl<'b> From<DeferredBase<'b>>` for it.
 #[proc_macro_derive(Proxy, attributes(proxy))]
 pub fn derive_proxy(input: TokenStream) -> TokenStream {
     derive_tokens(input.into()).into()

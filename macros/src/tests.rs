@@ -161,6 +161,48 @@ fn the_proxy_borrows_what_it_sends_and_carries_docs_and_cfg() {
 }
 
 #[test]
+fn the_deferred_twin_sends_the_same_calls() {
+    let expected = pretty(quote! {
+        impl<'b> SmallDeferred<'b> {
+            /// Calls `getName` in the server, without waiting for the result. See [`SmallProxy::name`].
+            pub fn name(&self,) -> ::multiproc::Deferred<::std::string::String> {
+                self.base.invoke::<_, ::std::string::String>("getName", self.signatures.get(1usize), &())
+            }
+            #[cfg(feature = "extra")]
+            /// Calls `set` in the server, without waiting for the result. See [`SmallProxy::set`].
+            pub fn set(&self, name: &str, data: &[u8]) -> ::multiproc::Deferred<(), ::multiproc::CallError<Taken>> {
+                self.base.invoke_fallible::<_, (), Taken>(
+                    "set",
+                    self.signatures.get(2usize),
+                    &(name, ::multiproc::macro_support::Bytes::new(data),)
+                )
+            }
+        }
+    });
+    assert_eq!(item(&small(), "impl<'b> SmallDeferred<'b>"), expected);
+    item(&small(), "impl<'b> ::core::convert::From<::multiproc::DeferredBase<'b>> for SmallDeferred<'b>");
+    assert!(
+        item(&small(), "impl ::multiproc::Proxy for SmallProxy").contains("type Deferred<'b> = SmallDeferred<'b>;")
+    );
+}
+
+#[test]
+fn a_twin_is_named_after_its_proxy_and_has_its_parameters() {
+    let block = quote!(
+        impl<T: Datum, const N: usize> Stack<T, N> {
+            pub fn push(&mut self, item: T) {}
+        }
+    );
+    item(&referent_tokens(quote!(proxy = Handle), block), "pub struct HandleDeferred<'b, T, const N: usize>");
+    let by_hand = derive_tokens(quote! {
+        #[proxy(deferred = twins::ByHandLater)]
+        struct ByHand<T: Clone>(BaseProxy, PhantomData<T>);
+    });
+    let flat = pretty(by_hand);
+    assert!(flat.contains("type Deferred<'b> = twins::ByHandLater<'b, T>;"), "{flat}");
+}
+
+#[test]
 fn a_proxy_has_every_trait_that_proxies_have() {
     for implemented in [
         "::multiproc::Proxy",
@@ -297,6 +339,7 @@ fn a_derived_proxy_has_the_constants_that_its_author_gives() {
         impl ::multiproc::Proxy for Hand {
             const EXPOSED: ::core::option::Option<&'static [&'static str]> = ::core::option::Option::Some(&["get"]);
             const METHOD_TO_TYPEID: &'static [(&'static str, &'static str)] = &[("child", "Child")];
+            type Deferred<'b> = ::multiproc::DeferredBase<'b>;
             fn from_base(base: ::multiproc::BaseProxy) -> Self {
                 Self { 1: base, 0: ::core::default::Default::default(), }
             }

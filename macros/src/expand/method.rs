@@ -50,7 +50,40 @@ pub(super) fn method(place: usize, method: &Method, maker: &Maker<'_>) -> TokenS
     }
 }
 
-/// `self.base.invoke("name", signature, &(arguments,))`
+/// The same method of the deferred twin of `proxy`; a constructor has none.
+pub(super) fn deferred(place: usize, method: &Method, proxy: &Ident) -> Option<TokenStream> {
+    if method.kind == Kind::Constructor {
+        return None;
+    }
+    let cfg = &method.carried.cfg;
+    let ident = &method.ident;
+    let docs = format!(
+        " Calls `{}` in the server, without waiting for the result. See [`{proxy}::{ident}`].",
+        method.name.text
+    );
+    let deprecated = method.carried.shown.iter().filter(|attribute| attribute.path().is_ident("deprecated"));
+    let parameters = method.parameters.iter().map(|parameter| {
+        let (ident, shown) = (&parameter.ident, &parameter.incoming.shown);
+        quote!(#ident: #shown)
+    });
+    let owned = &method.answer.value.owned;
+    let span = at(method.answer.span);
+    let returned = match &method.answer.failure {
+        Failure::Typed(error) => quote_spanned!(span=> ::multiproc::Deferred<#owned, ::multiproc::CallError<#error>>),
+        Failure::Never | Failure::Text => quote_spanned!(span=> ::multiproc::Deferred<#owned>),
+    };
+    let call = invocation(place, method);
+    Some(quote! {
+        #(#cfg)*
+        #(#deprecated)*
+        #[doc = #docs]
+        pub fn #ident(&self, #(#parameters),*) -> #returned {
+            #call
+        }
+    })
+}
+
+/// `self.base.invoke("name", signature, &(arguments,))`, for a proxy and for its deferred twin.
 fn invocation(place: usize, method: &Method) -> TokenStream {
     let name = &method.name.text;
     let (sent, arguments) = (sent(method), sent_type(method));

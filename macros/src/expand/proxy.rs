@@ -1,10 +1,12 @@
-//! The proxy: a struct around a `BaseProxy`, with a method for each of the referent's.
+//! The proxy: a struct around a `BaseProxy`, with a method for each of the referent's; and its deferred twin, a struct around a
+//! `DeferredBase`, with the same methods.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
 use syn::{Attribute, GenericParam, Generics, Ident, Visibility, parse_quote};
 
-use super::method::{Maker, method};
+use super::method::{Maker, deferred, method};
 use super::traits::{self, ProxyStruct};
 use super::{doc_name, lints, signature};
 use crate::model::{Method, ProxyTrait, Referent};
@@ -74,10 +76,19 @@ pub(super) fn bare_generics(generics: &Generics) -> Generics {
     bare
 }
 
+/// The same generics, behind the lifetime of a batch.
+pub(super) fn with_lifetime(generics: &Generics) -> Generics {
+    let mut generics = generics.clone();
+    generics.params.insert(0, parse_quote!('b));
+    generics
+}
+
 impl Proxy<'_> {
     fn expand(&self) -> TokenStream {
         let declaration = self.declaration();
         let methods = self.methods();
+        let twin = self.twin();
+        let twin_type = self.twin_type();
         let traits = traits::implementations(&ProxyStruct {
             ident: self.ident,
             loose: bare_generics(self.generics),
@@ -93,10 +104,72 @@ impl Proxy<'_> {
                 signatures: Self::__multiproc_signatures(),
                 marker: ::core::marker::PhantomData,
             }),
+            deferred: twin_type,
             constants: TokenStream::new(),
             omitted: &[],
         });
-        quote!(#declaration #methods #traits)
+        quote!(#declaration #methods #traits #twin)
+    }
+
+    /// `MyClassDeferred` for `MyClassProxy`, `HandleDeferred` for `Handle`.
+    fn twin_ident(&self) -> Ident {
+        let name = self.ident.unraw().to_string();
+        format_ident!("{}Deferred", name.strip_suffix("Proxy").unwrap_or(&name), span = self.ident.span())
+    }
+
+    /// `MyClassDeferred<'b, T>`
+    fn twin_type(&self) -> TokenStream {
+        let ident = self.twin_ident();
+        let generics = with_lifetime(&bare_generics(self.generics));
+        let (_, arguments, _) = generics.split_for_impl();
+        quote!(#ident #arguments)
+    }
+
+    /// The deferred twin.
+    fn twin(&self) -> TokenStream {
+        let Self { visibility, ident, .. } = self;
+        let (twin, twin_type) = (self.twin_ident(), self.twin_type());
+        let lints = lints();
+        let bare = bare_generics(self.generics);
+        let (_, arguments, _) = bare.split_for_impl();
+        let declared = with_lifetime(&bare);
+        let types = bare.type_params().map(|parameter| &parameter.ident);
+        let strict = with_lifetime(self.generics);
+        let (impl_generics, _, where_clause) = strict.split_for_impl();
+        let methods = self.methods.iter().enumerate().filter_map(|(place, each)| deferred(place, each, ident));
+        let title = format!(
+            " The deferred twin of [`{ident}`]: its methods send their calls, and return a [`Deferred`](::multiproc::Deferred) \
+             at once."
+        );
+        let origin = " [`defer`](::multiproc::Proxy::defer) gives one.";
+        quote! {
+            #[doc = #title]
+            #[doc = ""]
+            #[doc = #origin]
+            #lints
+            #visibility struct #twin #declared {
+                base: ::multiproc::DeferredBase<'b>,
+                signatures: ::multiproc::macro_support::Signatures,
+                marker: ::core::marker::PhantomData<fn() -> (#(#types,)*)>,
+            }
+
+            #[automatically_derived]
+            #lints
+            impl #impl_generics ::core::convert::From<::multiproc::DeferredBase<'b>> for #twin_type #where_clause {
+                fn from(base: ::multiproc::DeferredBase<'b>) -> Self {
+                    Self {
+                        base,
+                        signatures: <#ident #arguments>::__multiproc_signatures(),
+                        marker: ::core::marker::PhantomData,
+                    }
+                }
+            }
+
+            #lints
+            impl #impl_generics #twin_type #where_clause {
+                #(#methods)*
+            }
+        }
     }
 
     fn declaration(&self) -> TokenStream {

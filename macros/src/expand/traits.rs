@@ -5,6 +5,7 @@ use quote::quote;
 use syn::{Generics, Ident, Member, parse_quote};
 
 use super::lints;
+use super::proxy::{bare_generics, with_lifetime};
 use crate::model::{Derivable, Derived};
 
 /// A proxy's struct, as far as its trait implementations must know it.
@@ -20,6 +21,8 @@ pub(super) struct ProxyStruct<'p> {
     pub(super) cloned: TokenStream,
     /// A new one around a variable `base`.
     pub(super) made: TokenStream,
+    /// The type of its deferred twin, in which `'b` is the lifetime of a batch.
+    pub(super) deferred: TokenStream,
     /// `EXPOSED` and `METHOD_TO_TYPEID`, where they are not the defaults.
     pub(super) constants: TokenStream,
     /// Traits that the author writes by hand.
@@ -46,9 +49,18 @@ pub(crate) fn derived(model: &Derived) -> TokenStream {
             #(#others: ::core::clone::Clone::clone(&self.#others),)*
         }),
         made: quote!(Self { #base: base, #(#others: ::core::default::Default::default(),)* }),
+        deferred: deferred(model),
         constants: constants(model),
         omitted: &model.flags.omitted,
     })
+}
+
+/// The twin that the author names, with the proxy's own parameters; else the one that calls by name.
+fn deferred(model: &Derived) -> TokenStream {
+    let Some(twin) = &model.flags.deferred else { return quote!(::multiproc::DeferredBase<'b>) };
+    let generics = with_lifetime(&bare_generics(&model.generics));
+    let (_, arguments, _) = generics.split_for_impl();
+    quote!(#twin #arguments)
 }
 
 fn constants(model: &Derived) -> TokenStream {
@@ -89,13 +101,14 @@ pub(super) fn implementations(proxy: &ProxyStruct<'_>) -> TokenStream {
 
 /// `impl Proxy`
 fn itself(proxy: &ProxyStruct<'_>) -> TokenStream {
-    let ProxyStruct { base, made, constants, .. } = proxy;
+    let ProxyStruct { base, made, deferred, constants, .. } = proxy;
     implementation(
         proxy,
         &proxy.strict,
         &quote!(::multiproc::Proxy),
         &quote! {
             #constants
+            type Deferred<'b> = #deferred;
 
             fn from_base(base: ::multiproc::BaseProxy) -> Self {
                 #made

@@ -1,0 +1,81 @@
+//! An answer, whichever way it came, and what it means to the caller.
+
+use serde::de::DeserializeOwned;
+
+use super::BaseProxy;
+use crate::client::Returned;
+use crate::codec::{self, Codec, value};
+use crate::error::{CallError, Error, RemoteError, Result};
+use crate::object::Answer;
+use crate::protocol::carriage::{self, Carried};
+use crate::protocol::reply::Status;
+
+/// An answer.
+pub(super) enum Answered {
+    /// By a server in another process.
+    Remote(Returned),
+    /// By a server in this one.
+    Local(Answer),
+}
+
+impl Answered {
+    fn status(&self) -> Status {
+        match self {
+            Self::Remote(returned) => returned.status,
+            Self::Local(answer) => answer.status,
+        }
+    }
+
+    fn payload(&self) -> &[u8] {
+        match self {
+            Self::Remote(returned) => returned.payload(),
+            Self::Local(answer) => &answer.payload,
+        }
+    }
+
+    fn carried(&self) -> &[Carried] {
+        match self {
+            Self::Remote(returned) => &returned.carried,
+            Self::Local(answer) => &answer.carried,
+        }
+    }
+
+    fn decode<R: DeserializeOwned>(&self, codec: Codec) -> Result<R> {
+        let decoded = carriage::incoming(self.carried(), || codec::decode(codec, self.payload()));
+        decoded.map_err(Error::unserializable::<R>)
+    }
+
+    /// The result of a call of `proxy`, where a method's own error is not expected.
+    pub(super) fn settle<R: DeserializeOwned>(&self, proxy: &BaseProxy, codec: Codec) -> Result<R> {
+        match self.status() {
+            Status::Returned => self.decode(codec),
+            // The server's word that time is over lacks how long that was.
+            Status::Refused => Err(match (self.decode(Codec::Bincode).unwrap_or_else(|error| error), proxy.timeout) {
+                (Error::Timeout { .. }, Some(after)) => Error::Timeout { after },
+                (error, _) => error,
+            }),
+            Status::Failed => Err(Error::Remote(RemoteError {
+                kind: format!("error of {}", proxy.token_ref().typeid()),
+                message: match codec {
+                    Codec::Value => value::display(self.payload()).to_string(),
+                    Codec::Bincode => {
+                        "the method failed, with an error of a type that this proxy does not know".to_owned()
+                    }
+                },
+                causes: Vec::new(),
+            })),
+        }
+    }
+
+    /// The result of a call of `proxy`, with the method's own error as what it is.
+    pub(super) fn settle_fallible<R: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        proxy: &BaseProxy,
+        codec: Codec,
+    ) -> Result<R, CallError<E>> {
+        match self.status() {
+            Status::Failed => Err(self.decode(codec).map_or_else(CallError::System, CallError::Method)),
+            _ => self.settle(proxy, codec).map_err(CallError::System),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Calls of a proxy that are sent and not waited for.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::answered::Answered;
+use super::written::Written;
+use super::{BaseProxy, Deferred};
+use crate::codec::Codec;
+use crate::error::{CallError, Result};
+
+/// The deferred twin of a [`BaseProxy`]: its calls return a [`Deferred`] at once.
+///
+/// Typed twins (generated, or written by hand) wrap one, as typed proxies wrap a `BaseProxy`.
+///
+/// ```
+/// # use multiproc::{BaseManager, Proxy};
+/// # pub struct Greeter { name: String }
+/// # #[multiproc::referent]
+/// # impl Greeter {
+/// #     pub fn new(name: String) -> Self { Self { name } }
+/// #     pub fn greet(&self, who: &str) -> String { format!("{} greets {who}", self.name) }
+/// # }
+/// # fn main() -> multiproc::Result<()> {
+/// # let manager = BaseManager::builder().register::<Greeter>().start()?;
+/// let greeter = manager.create("Greeter", ("mark",))?;
+/// let greeting = greeter.defer().call_method::<String>("greet", ("you",));
+/// assert_eq!(greeting.wait()?, "mark greets you");
+/// # manager.shutdown()
+/// # }
+/// ```
+pub struct DeferredBase<'b> {
+    proxy: BaseProxy,
+    batch: PhantomData<&'b ()>,
+}
+
+impl DeferredBase<'_> {
+    pub(super) fn new(proxy: BaseProxy) -> Self {
+        Self { proxy, batch: PhantomData }
+    }
+
+    /// The proxy whose twin this is.
+    pub fn proxy(&self) -> &BaseProxy {
+        &self.proxy
+    }
+
+    /// As [`BaseProxy::call_method`].
+    pub fn call_method<R: DeserializeOwned + 'static>(&self, method: &str, arguments: impl Serialize) -> Deferred<R> {
+        self.call_method_with(method, arguments, ())
+    }
+
+    /// As [`BaseProxy::call_method_with`].
+    pub fn call_method_with<R: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        arguments: impl Serialize,
+        keywords: impl Serialize,
+    ) -> Deferred<R> {
+        self.send(Codec::Value, Written::by_name(&self.proxy, method, &arguments, &keywords))
+    }
+
+    /// As [`BaseProxy::call_method_fallible`].
+    pub fn call_method_fallible<R: DeserializeOwned + 'static, E: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        arguments: impl Serialize,
+    ) -> Deferred<R, CallError<E>> {
+        self.invoke_fallible_by_value(method, &arguments)
+    }
+
+    /// As [`BaseProxy::invoke`].
+    #[doc(hidden)]
+    pub fn invoke<A: Serialize + ?Sized, R: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        signature: u32,
+        arguments: &A,
+    ) -> Deferred<R> {
+        self.send(Codec::Bincode, Written::typed(method, signature, arguments))
+    }
+
+    /// As [`BaseProxy::invoke_fallible`].
+    #[doc(hidden)]
+    pub fn invoke_fallible<A: Serialize + ?Sized, R: DeserializeOwned + 'static, E: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        signature: u32,
+        arguments: &A,
+    ) -> Deferred<R, CallError<E>> {
+        self.send_fallible(Codec::Bincode, Written::typed(method, signature, arguments))
+    }
+
+    /// As [`BaseProxy::invoke_by_value`].
+    #[doc(hidden)]
+    pub fn invoke_by_value<A: Serialize + ?Sized, R: DeserializeOwned + 'static>(
+        &self,
+        method: &str,
+        arguments: &A,
+    ) -> Deferred<R> {
+        self.send(Codec::Value, Written::by_value(method, arguments))
+    }
+
+    /// As [`BaseProxy::invoke_fallible_by_value`].
+    #[doc(hidden)]
+    pub fn invoke_fallible_by_value<
+        A: Serialize + ?Sized,
+        R: DeserializeOwned + 'static,
+        E: DeserializeOwned + 'static,
+    >(
+        &self,
+        method: &str,
+        arguments: &A,
+    ) -> Deferred<R, CallError<E>> {
+        self.send_fallible(Codec::Value, Written::by_value(method, arguments))
+    }
+
+    fn send<R: DeserializeOwned + 'static>(&self, codec: Codec, written: Result<Written<'_>>) -> Deferred<R> {
+        Deferred::new(self.proxy.clone(), self.submit(written), move |proxy, answered| answered?.settle(proxy, codec))
+    }
+
+    fn send_fallible<R: DeserializeOwned + 'static, E: DeserializeOwned + 'static>(
+        &self,
+        codec: Codec,
+        written: Result<Written<'_>>,
+    ) -> Deferred<R, CallError<E>> {
+        Deferred::new(self.proxy.clone(), self.submit(written), move |proxy, answered| {
+            answered?.settle_fallible(proxy, codec)
+        })
+    }
+
+    fn submit(&self, written: Result<Written<'_>>) -> Result<Answered> {
+        self.proxy.perform(written?)
+    }
+}

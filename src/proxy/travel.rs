@@ -1,0 +1,91 @@
+//! Proxies as serde values.
+//!
+//! Serialized into a call, a proxy becomes an index into the frame's tokens; serialized for anything else (a pipe, a file), it becomes a token with a
+//! ticket, which keeps the object alive until somebody has decoded it.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::ser::{Error as _, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::BaseProxy;
+use crate::client::RemoteReference;
+use crate::codec;
+use crate::error::Result;
+use crate::object::entry::Entry;
+use crate::object::local;
+use crate::protocol::carriage::{self, Carried, Keep};
+use crate::protocol::{TicketId, Token};
+
+/// A proxy outside of a call.
+#[derive(Serialize, Deserialize)]
+struct Detached {
+    token: Token,
+    ticket: Option<TicketId>,
+}
+
+impl Serialize for BaseProxy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let carried = || Carried { token: self.token_ref().clone(), ticket: None, keep: self.keep() };
+        if let Some(index) = carriage::put(carried) {
+            return serializer.serialize_newtype_struct(codec::PROXY, &index);
+        }
+        let ticket = self.keep().and_then(Keep::issue);
+        if ticket.is_none() {
+            return Err(S::Error::custom("a proxy whose server is gone, or of another process, can't be sent"));
+        }
+        Detached { token: self.token_ref().clone(), ticket }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for BaseProxy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        if carriage::is_reading() {
+            return deserializer.deserialize_newtype_struct(codec::PROXY, Carriage);
+        }
+        let Detached { token, ticket } = Detached::deserialize(deserializer)?;
+        Self::redeem(token, ticket).map_err(de::Error::custom)
+    }
+}
+
+/// Takes a proxy out of the frame that is being read.
+struct Carriage;
+
+impl<'de> Visitor<'de> for Carriage {
+    type Value = BaseProxy;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a proxy")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> std::result::Result<BaseProxy, D::Error> {
+        let index = u32::deserialize(inner)?;
+        if codec::is_tracing() {
+            return Ok(BaseProxy::nothing());
+        }
+        let carried = carriage::take(index).ok_or_else(|| de::Error::custom("a proxy without a token beside it"))?;
+        if let Some(reference) = carried.kept::<RemoteReference>() {
+            return Ok(BaseProxy::remote(reference));
+        }
+        if let Some(entry) = carried.kept::<Entry>() {
+            return Ok(BaseProxy::local(entry));
+        }
+        BaseProxy::redeem(carried.token, carried.ticket).map_err(de::Error::custom)
+    }
+}
+
+impl BaseProxy {
+    /// A proxy by a token that came in by another way than a call of its server's.
+    fn redeem(token: Token, ticket: Option<TicketId>) -> Result<Self> {
+        let Some(table) = local::find(token.server) else {
+            return RemoteReference::redeem(token, ticket).map(Self::remote);
+        };
+        let ticketed = ticket.and_then(|ticket| table.tickets().redeem(ticket));
+        let entry = ticketed.filter(|entry| entry.id() == token.object);
+        Ok(Self::local(match entry {
+            Some(entry) => entry,
+            None => table.find(token.object)?,
+        }))
+    }
+}

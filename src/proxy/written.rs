@@ -1,0 +1,63 @@
+//! A call with its arguments encoded, before it is made.
+
+use serde::Serialize;
+
+use super::BaseProxy;
+use crate::codec::{self, Codec, value};
+use crate::error::{Error, Result};
+use crate::protocol::carriage::{self, Carried};
+
+/// A call that is ready to be made, now or later.
+pub(super) struct Written<'a> {
+    pub(super) method: &'a str,
+    pub(super) codec: Codec,
+    /// The structural hash of the method's types; 0 for none.
+    pub(super) signature: u32,
+    pub(super) payload: Vec<u8>,
+    /// The proxies among the arguments.
+    pub(super) carried: Vec<Carried>,
+}
+
+impl<'a> Written<'a> {
+    /// For a typed method.
+    pub(super) fn typed<A: Serialize + ?Sized>(method: &'a str, signature: u32, arguments: &A) -> Result<Self> {
+        Self::write(method, Codec::Bincode, signature, |out| {
+            codec::encode(Codec::Bincode, arguments, out).map_err(Error::unserializable::<A>)
+        })
+    }
+
+    /// For a typed method, in the self-describing format.
+    pub(super) fn by_value<A: Serialize + ?Sized>(method: &'a str, arguments: &A) -> Result<Self> {
+        Self::write(method, Codec::Value, 0, |out| {
+            value::encode_arguments(arguments, &(), out).map_err(Error::unserializable::<A>)
+        })
+    }
+
+    /// For a call by name, of `proxy`.
+    pub(super) fn by_name<A: Serialize, K: Serialize>(
+        proxy: &BaseProxy,
+        method: &'a str,
+        arguments: &A,
+        keywords: &K,
+    ) -> Result<Self> {
+        Self::write(method, Codec::Value, 0, |out| {
+            value::encode_arguments(arguments, keywords, out).map_err(|error| Error::Arguments {
+                typeid: proxy.token_ref().typeid().to_owned(),
+                method: method.to_owned(),
+                reason: error.to_string(),
+            })
+        })
+    }
+
+    fn write(
+        method: &'a str,
+        codec: Codec,
+        signature: u32,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut payload = Vec::new();
+        let (encoded, carried) = carriage::outgoing(|| encode(&mut payload));
+        encoded?;
+        Ok(Self { method, codec, signature, payload, carried })
+    }
+}
