@@ -3,6 +3,8 @@
 //! Whoever keeps an object alive holds its entry: a lease, a call, a ticket, a proxy inside the server. When the last lets go, the object
 //! leaves the table and is dropped.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -97,16 +99,60 @@ impl Keep for Entry {
     }
 }
 
+thread_local! {
+    /// What this thread has yet to drop, while it drops something.
+    static DOOMED: RefCell<Option<VecDeque<Doomed>>> = const { RefCell::new(None) };
+}
+
+/// An object that nobody can reach any more.
+struct Doomed {
+    object: Arc<dyn Object>,
+    table: Option<Arc<Table>>,
+}
+
+impl Doomed {
+    /// Drops it now; or, where its holder is being dropped on this thread, after that: a chain of objects may be longer than a stack is deep.
+    fn drop_in_turn(self) {
+        let mut first = Some(self);
+        let queued = DOOMED.try_with(|doomed| match &mut *doomed.borrow_mut() {
+            Some(doomed) => doomed.extend(first.take()),
+            none => *none = Some(VecDeque::new()),
+        });
+        let Some(first) = first else { return };
+        first.drop_now();
+        // A thread that ends has no queue any more.
+        if queued.is_err() {
+            return;
+        }
+        while let Some(next) = DOOMED.with(|doomed| {
+            let mut doomed = doomed.borrow_mut();
+            let next = doomed.as_mut().and_then(VecDeque::pop_front);
+            if next.is_none() {
+                *doomed = None;
+            }
+            next
+        }) {
+            next.drop_now();
+        }
+    }
+
+    fn drop_now(self) {
+        let Self { object, table } = self;
+        match table {
+            Some(table) => UserCode::run(&**table.host(), || panics::quietly(|| drop(object))),
+            None => panics::quietly(|| drop(object)),
+        }
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         let table = self.table.upgrade();
         if let Some(table) = &table {
             table.remove(self.id);
         }
-        let Some(object) = self.object.take() else { return };
-        match table {
-            Some(table) => UserCode::run(&**table.host(), || panics::quietly(|| drop(object))),
-            None => panics::quietly(|| drop(object)),
+        if let Some(object) = self.object.take() {
+            Doomed { object, table }.drop_in_turn();
         }
     }
 }
