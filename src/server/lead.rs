@@ -131,6 +131,8 @@ impl Streams {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, reading);
         flags.set(EpollFlags::EPOLLOUT, writing);
+        // A hang-up is told also to whoever does not read at present: once, not without end.
+        flags.set(EpollFlags::EPOLLONESHOT, !reading);
         let key = place.key.load(Ordering::Relaxed);
         if key != NOWHERE {
             // Fails only for a connection that is being removed.
@@ -158,7 +160,7 @@ impl Streams {
         loop {
             if let Some(stream) = lead.queue.pop_front() {
                 stream.place().queued.store(false, Ordering::Relaxed);
-                match stream_next(&stream) {
+                match stream_next(&stream, core) {
                     Ok(Some((frame, more))) => {
                         if more {
                             lead.queue(stream.clone());
@@ -225,9 +227,9 @@ impl Lead {
     }
 }
 
-fn stream_next(stream: &Stream) -> Result<Option<(Vec<u8>, bool)>, crate::transport::TransportError> {
+fn stream_next(stream: &Stream, core: &Core) -> Result<Option<(Vec<u8>, bool)>, crate::transport::TransportError> {
     match stream {
-        Stream::Data(session) => session.next(),
+        Stream::Data(session) => session.next(core),
         // Notices are taken in as they are read, under a lock of their own.
         Stream::Control(_) => Ok(Some((Vec::new(), false))),
     }

@@ -26,6 +26,10 @@ pub(super) struct NoticeStream {
 
 struct Inbound {
     receiver: Receiver,
+    /// How many notices have been taken in.
+    taken: u64,
+    /// The rounds that are not settled yet: how many notices had been taken in before each.
+    unsettled: Vec<u64>,
     closed: bool,
 }
 
@@ -34,7 +38,7 @@ impl NoticeStream {
         Arc::new(Self {
             record,
             place: Place::default(),
-            inbound: Mutex::new(Inbound { receiver, closed: false }),
+            inbound: Mutex::new(Inbound { receiver, taken: 0, unsettled: Vec::new(), closed: false }),
             outbound: Mutex::new(sender),
             _admission: admission,
         })
@@ -49,13 +53,17 @@ impl NoticeStream {
     }
 
     /// Takes in all notices that have come. At the stream's end the client is gone.
+    ///
+    /// They count when what follows from them is done: a call that comes after them finds objects dropped and moved things put back. Until then it
+    /// waits, also where the lead has passed on because a destructor runs long.
     pub(super) fn take_in(&self, core: &Arc<Core>) {
         let mut aftermath = Vec::new();
-        let end = {
+        let (round, end) = {
             let mut inbound = self.inbound.lock();
             if inbound.closed {
                 return;
             }
+            let before = inbound.taken;
             let end = loop {
                 match inbound.receiver.next() {
                     Ok(Some(frame)) => {
@@ -64,7 +72,7 @@ impl NoticeStream {
                             Ok(notice) => aftermath.push(self.apply(notice, lifelines, core)),
                             Err(error) => break Some(error.to_string()),
                         }
-                        self.record.noticed();
+                        inbound.taken += 1;
                         inbound.receiver.recycle(frame);
                     }
                     Ok(None) => break None,
@@ -73,14 +81,29 @@ impl NoticeStream {
             };
             inbound.closed = end.is_some();
             inbound.receiver.park();
-            end
+            // A round without notices is none: another thread's may begin at the same number.
+            let round = (inbound.taken > before).then_some(before);
+            inbound.unsettled.extend(round);
+            (round, end)
         };
         aftermath.into_iter().for_each(Aftermath::settle);
-        for session in self.record.take_stalled() {
-            core.streams.push(Stream::Data(session));
+        if let Some(round) = round {
+            self.settled(round, core);
         }
         if let Some(why) = end {
             core.end_client(&self.record, &why);
+        }
+    }
+
+    /// A round has been settled. Others, of other threads, may not have been: all up to the first of those count.
+    fn settled(&self, round: u64, core: &Core) {
+        {
+            let mut inbound = self.inbound.lock();
+            inbound.unsettled.retain(|&other| other != round);
+            self.record.noticed(inbound.unsettled.iter().copied().min().unwrap_or(inbound.taken));
+        }
+        for session in self.record.take_stalled() {
+            core.streams.push(Stream::Data(session));
         }
     }
 

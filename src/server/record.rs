@@ -17,22 +17,29 @@ use crate::object::answer::PutBack;
 use crate::object::entry::Entry;
 use crate::object::lease::Leases;
 use crate::object::panics;
+use crate::object::parked::Parked;
 use crate::protocol::notice::Count;
 use crate::protocol::{ClientId, ConnectionId, ObjectId, TicketId};
 use crate::sys::sync::Mutex;
 
-/// User code that a change of references has called for: destructors, and the putting back of what never arrived. To be run outside of all locks.
+/// User code that a change has called for: destructors, the putting back of what never arrived, what methods do about callers that are gone. To be run
+/// outside of all locks.
 #[derive(Default)]
 #[must_use = "settle it outside of locks"]
 pub(super) struct Aftermath {
-    let_go: Vec<Arc<Entry>>,
-    put_backs: Vec<PutBack>,
+    pub(super) let_go: Vec<Arc<Entry>>,
+    pub(super) put_backs: Vec<PutBack>,
+    /// Calls that nobody waits for any more.
+    pub(super) given_up: Vec<Arc<Parked>>,
 }
 
 impl Aftermath {
     pub(super) fn settle(self) {
         drop(self.let_go);
         self.put_backs.into_iter().for_each(panics::quietly);
+        for parked in self.given_up {
+            parked.cancel();
+        }
     }
 }
 
@@ -53,11 +60,11 @@ struct State {
 /// One client.
 pub(super) struct Record {
     id: ClientId,
-    /// How many notices have been taken in from its control stream.
+    /// How many notices have been taken in from its control stream, and settled.
     notices: AtomicU64,
     state: Mutex<State>,
-    /// Sessions with a call that came before the notices it depends on.
-    stalled: Mutex<Vec<Arc<Session>>>,
+    /// Sessions with a call that came before the notices it depends on, and how many those are.
+    stalled: Mutex<Vec<(u64, Arc<Session>)>>,
 }
 
 impl Record {
@@ -110,26 +117,29 @@ impl Record {
         true
     }
 
-    /// How many notices have been taken in.
+    /// How many notices have been taken in, and settled.
     pub(super) fn notices(&self) -> u64 {
         // Pairs with the store in `noticed`; the leases themselves are under the lock.
         self.notices.load(Ordering::Acquire)
     }
 
-    /// Counts a notice that has been taken in.
-    pub(super) fn noticed(&self) {
-        // Pairs with the load in `notices`; only the reader of the control stream writes.
-        self.notices.fetch_add(1, Ordering::Release);
+    /// So many notices have been taken in and settled. Called under the control stream's lock, so that the number only grows.
+    pub(super) fn noticed(&self, settled: u64) {
+        // Pairs with the load in `notices`.
+        self.notices.store(settled, Ordering::Release);
     }
 
-    /// Keeps a session whose next call has to wait for notices.
-    pub(super) fn stall(&self, session: Arc<Session>) {
-        self.stalled.lock().push(session);
+    /// Keeps a session whose next call has to wait for so many notices.
+    pub(super) fn stall(&self, after: u64, session: Arc<Session>) {
+        self.stalled.lock().push((after, session));
     }
 
-    /// The sessions to be looked at again.
+    /// The sessions whose calls need wait no longer.
     pub(super) fn take_stalled(&self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut *self.stalled.lock())
+        let mut stalled = self.stalled.lock();
+        // Looked at under the lock: whoever stalls one looks again after it, so that one of both sees the last notice.
+        let settled = self.notices();
+        stalled.extract_if(.., |(after, _)| *after <= settled).map(|(_, session)| session).collect()
     }
 
     /// Grants references that a reply is about to carry; the ones that were granted (none to a client that is gone).
@@ -161,7 +171,7 @@ impl Record {
 
     /// Starts the clock of tickets for what was let go.
     fn let_go(&self, let_go: Vec<Arc<Entry>>, core: &Core) -> Aftermath {
-        let aftermath = Aftermath { let_go, put_backs: Vec::new() };
+        let aftermath = Aftermath { let_go, ..Aftermath::default() };
         let let_go = &aftermath.let_go;
         if let_go.is_empty() {
             return aftermath;
@@ -223,13 +233,14 @@ impl Record {
     }
 
     /// A data connection has ended: what it carried last is uncertain.
-    pub(super) fn doubt(&self, connection: ConnectionId, deliveries: Deliveries, core: &Core) {
+    pub(super) fn doubt(&self, connection: ConnectionId, deliveries: Deliveries, core: &Core) -> Aftermath {
         let mut state = self.state.lock();
         if state.ended {
             drop(state);
-            return self.undo(deliveries.undo(), core).settle();
+            return self.undo(deliveries.undo(), core);
         }
         state.doubtful.insert(connection, deliveries);
+        Aftermath::default()
     }
 
     /// The client has said how far it had read a broken connection.
@@ -237,14 +248,10 @@ impl Record {
         // The break may not have been noticed on this side yet.
         let sessions = self.state.lock().sessions.clone();
         let open = sessions.iter().filter_map(Weak::upgrade).find(|session| session.connection() == connection);
-        if let Some(session) = open {
-            session.close(core);
-        }
-        let Some(mut deliveries) = self.state.lock().doubtful.remove(&connection) else {
-            return Aftermath::default();
-        };
+        let closed = open.map_or_else(Aftermath::default, |session| session.end(core));
+        let Some(mut deliveries) = self.state.lock().doubtful.remove(&connection) else { return closed };
         deliveries.acknowledge(replies);
-        self.undo(deliveries.undo(), core)
+        Aftermath { given_up: closed.given_up, ..self.undo(deliveries.undo(), core) }
     }
 
     /// Takes back what never arrived.
@@ -283,7 +290,8 @@ impl Record {
         for (_, deliveries) in doubtful {
             self.undo(deliveries.undo(), core).settle();
         }
-        drop(self.take_stalled());
+        let stalled = std::mem::take(&mut *self.stalled.lock());
+        drop(stalled);
         drop(leases.end());
     }
 }

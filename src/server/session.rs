@@ -14,7 +14,7 @@ use super::commands;
 use super::core::{Admission, Core};
 use super::delivery::Deliveries;
 use super::lead::{Place, Stream};
-use super::record::Record;
+use super::record::{Aftermath, Record};
 use super::timers::{Due, TimerKey};
 use crate::codec::Codec;
 use crate::error::{Error, Result};
@@ -54,8 +54,8 @@ pub(super) struct Session {
     connection: ConnectionId,
     place: Place,
     inbound: Mutex<Receiver>,
-    /// A call that has to wait for notices.
-    held: Mutex<Option<Vec<u8>>>,
+    /// A call that has to wait for so many notices.
+    held: Mutex<Option<(u64, Vec<u8>)>>,
     /// No requests are read: the client does not read its replies.
     shelved: AtomicBool,
     outbound: Mutex<Outbound>,
@@ -110,9 +110,16 @@ impl Session {
     }
 
     /// The next frame; and whether another is in memory already. Only the leader reads.
-    pub(super) fn next(&self) -> Result<Option<(Vec<u8>, bool)>, TransportError> {
-        if let Some(held) = self.held.lock().take() {
-            return Ok(Some((held, true)));
+    pub(super) fn next(&self, core: &Core) -> Result<Option<(Vec<u8>, bool)>, TransportError> {
+        let held = self.held.lock().take();
+        if let Some((after, frame)) = held {
+            if after > self.record.notices() {
+                *self.held.lock() = Some((after, frame));
+                return Ok(None);
+            }
+            self.watch(&self.outbound.lock(), core);
+            // What came behind it may lie in memory.
+            return Ok(Some((frame, true)));
         }
         if self.is_shelved() {
             return Ok(None);
@@ -161,9 +168,7 @@ impl Session {
         let request = Request::read(&frame)?;
         let head = request.head;
         if head.after > self.record.notices() && !self.catch_up(head.after, core) {
-            // The notices are on their way on another connection.
-            *self.held.lock() = Some(frame);
-            self.record.stall(Arc::clone(self));
+            self.hold(head.after, frame, core);
             return Ok(());
         }
         let codec = Codec::from_byte(head.codec).ok_or_else(|| Error::protocol("an unknown codec"))?;
@@ -196,6 +201,24 @@ impl Session {
             Err(error) => call.refuse(&error),
         }
         Ok(())
+    }
+
+    /// Keeps a call, and with it all that the connection brings later, until the client's notices up to that number have been settled: they are on their way on
+    /// another connection, or another thread has not done with them.
+    fn hold(self: &Arc<Self>, after: u64, frame: Vec<u8>, core: &Core) {
+        *self.held.lock() = Some((after, frame));
+        self.watch(&self.outbound.lock(), core);
+        self.record.stall(after, Arc::clone(self));
+        // Whoever settled the last of them may have looked for the stalled before this one was among them.
+        for session in self.record.take_stalled() {
+            core.streams.push(Stream::Data(session));
+        }
+    }
+
+    /// Says what the connection is waited for: requests, where any are taken now; room for what was kept, where anything was.
+    fn watch(&self, outbound: &Outbound, core: &Core) {
+        let reading = !self.is_shelved() && self.held.lock().is_none();
+        core.streams.interest(&self.place, outbound.sender.fd(), reading, outbound.sender.backlog() > 0);
     }
 
     fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
@@ -256,33 +279,27 @@ impl Session {
     /// Sends what was kept; called when the socket takes something again.
     pub(super) fn flush(self: &Arc<Self>, core: &Arc<Core>) {
         let mut outbound = self.outbound.lock();
-        match outbound.sender.flush() {
-            Ok(progress) => {
-                let resumed = outbound.sender.backlog() <= MAX_BACKLOG / 2 && self.is_shelved();
-                if resumed {
-                    self.shelved.store(false, Ordering::Release);
-                }
-                core.streams.interest(
-                    &self.place,
-                    outbound.sender.fd(),
-                    !self.is_shelved(),
-                    progress == Progress::Pending,
-                );
-                drop(outbound);
-                if resumed {
-                    // Frames may lie in memory that no event will tell of.
-                    core.streams.push(Stream::Data(Arc::clone(self)));
-                }
-            }
-            Err(_) => {
-                drop(outbound);
-                self.close(core);
-            }
+        if outbound.sender.flush().is_err() {
+            // Noticed, and settled, where it is read: here the lead is locked.
+            outbound.sender.shutdown();
+            self.shelved.store(false, Ordering::Release);
+        }
+        let resumed = outbound.sender.backlog() <= MAX_BACKLOG / 2 && self.shelved.swap(false, Ordering::AcqRel);
+        self.watch(&outbound, core);
+        drop(outbound);
+        if resumed {
+            // Frames may lie in memory that no event will tell of.
+            core.streams.push(Stream::Data(Arc::clone(self)));
         }
     }
 
     /// Ends the connection: waiting calls are given up, and what may not have arrived is the record's to settle.
     pub(super) fn close(&self, core: &Arc<Core>) {
+        self.end(core).settle();
+    }
+
+    /// As [`close`](Self::close), where a lock is held that the aftermath must not run under.
+    pub(super) fn end(&self, core: &Core) -> Aftermath {
         // The client may have said that it has something, and died before that was read.
         {
             let mut inbound = self.inbound.lock();
@@ -293,20 +310,21 @@ impl Session {
         let deliveries = {
             let mut outbound = self.outbound.lock();
             if std::mem::replace(&mut outbound.closed, true) {
-                return;
+                return Aftermath::default();
             }
             core.streams.remove(&self.place, outbound.sender.fd());
             outbound.sender.shutdown();
             std::mem::take(&mut outbound.deliveries)
         };
-        self.record.doubt(self.connection, deliveries, core);
+        let mut aftermath = self.record.doubt(self.connection, deliveries, core);
         let pending: Vec<_> = self.pending.lock().drain().collect();
-        for (_, pending) in pending {
-            if let Some(timer) = pending.timer {
+        for (_, Pending { parked, timer }) in pending {
+            if let Some(timer) = timer {
                 core.timers.unset(timer);
             }
-            pending.parked.cancel();
+            aftermath.given_up.push(parked);
         }
+        aftermath
     }
 
     /// Writes a reply, or says why it can't be sent.
@@ -338,7 +356,7 @@ impl Session {
             if outbound.sender.backlog() > MAX_BACKLOG {
                 self.shelved.store(true, Ordering::Release);
             }
-            core.streams.interest(&self.place, outbound.sender.fd(), !self.is_shelved(), true);
+            self.watch(&outbound, core);
         }
         // A broken connection is noticed, and settled, where it is read.
         Ok(())

@@ -211,6 +211,15 @@ pub fn children(pid: i32) -> Vec<i32> {
     pids.filter(|&child| status(child).is_some_and(|(_, parent)| parent == pid)).collect()
 }
 
+/// How much processor time a process has used, in steps of 10 ms.
+pub fn processor_time(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rfind(')').map(|end| stat[end + 1..].split_ascii_whitespace()).into_iter().flatten();
+    // User and system time, in the kernel's hundredths of a second.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
 /// The state and the parent, from `/proc/PID/stat`: what follows the command's name, which may itself hold brackets.
 fn status(pid: i32) -> Option<(char, i32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
