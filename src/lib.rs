@@ -102,3 +102,13 @@ pub use server::{Server, StopHandle};
 
 #[cfg(feature = "macros")]
 pub use multiproc_macros::{Proxy, proxy, referent};
+
+/// The code in the README and the guides, run with the documentation's own.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../docs/what-can-cross.md")]
+    mod what_can_cross {}
+}
