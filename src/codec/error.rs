@@ -150,6 +150,14 @@ impl CodecError {
     }
 }
 
+impl CodecError {
+    /// An error of whoever keeps values.
+    #[cold]
+    pub fn other(text: impl Display) -> Self {
+        Problem::Custom(text.to_string()).into()
+    }
+}
+
 impl From<Problem> for CodecError {
     #[cold]
     fn from(problem: Problem) -> Self {

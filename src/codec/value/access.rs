@@ -3,6 +3,7 @@
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::VALUE;
 use super::deserializer::Deserializer;
 use super::number::{Element, Number, Packed};
 use super::tag;
@@ -182,7 +183,16 @@ impl<'de> de::Deserializer<'de> for NumberDeserializer {
     }
 
     #[inline]
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, CodecError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, CodecError> {
+        if name == VALUE {
+            let mut bytes = Vec::new();
+            self.number.append_to(&mut bytes);
+            return visitor.visit_newtype_struct(de::value::BytesDeserializer::new(&bytes));
+        }
         visitor.visit_newtype_struct(self.descend()?)
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::number::{Number, Packed};
 use super::reader::{Head, Reader};
-use super::tag::Family;
+use super::tag::{self, Family};
 use super::{bigint, number, write};
 use crate::codec::MAX_DEPTH;
 use crate::codec::error::CodecError;
@@ -25,6 +25,11 @@ pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     append(&mut reader, &mut out, MAX_DEPTH)?;
     reader.finish()?;
     Ok(out)
+}
+
+/// Whether the bytes of a value are seen at a glance to be canonical, as those of short strs and small ints are.
+pub fn is_canonical(bytes: &[u8]) -> bool {
+    matches!(bytes, [0..=tag::GREATEST_INT | tag::FIRST_NEGATIVE.. | tag::SHORT_STR..=tag::SHORT_STR_LAST, ..])
 }
 
 fn append(reader: &mut Reader<'_>, out: &mut Vec<u8>, levels: u32) -> Result<(), CodecError> {

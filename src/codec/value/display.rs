@@ -13,21 +13,31 @@ use crate::codec::error::CodecError;
 ///
 /// Printing never fails by itself: at damaged bytes it says so in place of what should stand there.
 pub fn display(bytes: &[u8]) -> impl Display + '_ {
-    Shown(bytes)
+    Shown(bytes, |index: u32, f: &mut Formatter<'_>| write!(f, "<proxy {index}>"))
 }
 
-struct Shown<'a>(&'a [u8]);
+/// As [`display`], with what `proxy` writes for the proxy of each index.
+pub fn display_with<'a>(
+    bytes: &'a [u8],
+    proxy: impl Fn(u32, &mut Formatter<'_>) -> fmt::Result + 'a,
+) -> impl Display + 'a {
+    Shown(bytes, proxy)
+}
 
-impl Display for Shown<'_> {
+struct Shown<'a, P>(&'a [u8], P);
+
+impl<P: Fn(u32, &mut Formatter<'_>) -> fmt::Result> Display for Shown<'_, P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut reader = Reader::new(self.0);
-        match show(&mut reader, f, MAX_DEPTH).and_then(|()| Ok(reader.finish()?)) {
+        match show(&mut reader, f, &self.1, MAX_DEPTH).and_then(|()| Ok(reader.finish()?)) {
             Ok(()) => Ok(()),
             Err(Stop::Writer(error)) => Err(error),
             Err(Stop::Bytes(error)) => write!(f, "<unreadable: {error}>"),
         }
     }
 }
+
+type ShowProxy<'a> = dyn Fn(u32, &mut Formatter<'_>) -> fmt::Result + 'a;
 
 /// Why printing stops.
 enum Stop {
@@ -47,7 +57,7 @@ impl From<CodecError> for Stop {
     }
 }
 
-fn show(reader: &mut Reader<'_>, f: &mut Formatter<'_>, levels: u32) -> Result<(), Stop> {
+fn show(reader: &mut Reader<'_>, f: &mut Formatter<'_>, proxy: &ShowProxy<'_>, levels: u32) -> Result<(), Stop> {
     match reader.head()? {
         Head::None => f.write_str("None")?,
         Head::Bool(value) => f.write_str(if value { "True" } else { "False" })?,
@@ -59,11 +69,11 @@ fn show(reader: &mut Reader<'_>, f: &mut Formatter<'_>, levels: u32) -> Result<(
         Head::Str(value) => text(value, f)?,
         Head::Bytes(value) => bytes(value, f)?,
         Head::Packed(values) => numbers(values, f)?,
-        Head::Proxy(index) => write!(f, "<proxy {index}>")?,
+        Head::Proxy(index) => proxy(index, f)?,
         Head::Opaque(kind, _) => write!(f, "<{kind} object>")?,
         Head::Container(family, count) => {
             let levels = levels.checked_sub(1).ok_or_else(CodecError::too_deep)?;
-            container(reader, f, levels, family, count)?;
+            container(reader, f, proxy, levels, family, count)?;
         }
     }
     Ok(())
@@ -72,6 +82,7 @@ fn show(reader: &mut Reader<'_>, f: &mut Formatter<'_>, levels: u32) -> Result<(
 fn container(
     reader: &mut Reader<'_>,
     f: &mut Formatter<'_>,
+    proxy: &ShowProxy<'_>,
     levels: u32,
     family: Family,
     count: usize,
@@ -90,10 +101,10 @@ fn container(
         if place > 0 {
             f.write_str(", ")?;
         }
-        show(reader, f, levels)?;
+        show(reader, f, proxy, levels)?;
         if family == Family::Map {
             f.write_str(": ")?;
-            show(reader, f, levels)?;
+            show(reader, f, proxy, levels)?;
         }
     }
     Ok(f.write_str(close)?)

@@ -9,7 +9,7 @@ use serde::ser::{self, Serialize};
 use super::number::{Element, Packable, Packed};
 use super::serializer::{Container, Count, Serializer};
 use super::tag::{self, Family};
-use super::{VALUE, write};
+use super::{ENCODED, VALUE, write};
 use crate::codec::PROXY;
 use crate::codec::error::CodecError;
 
@@ -201,7 +201,7 @@ impl<'l, 'a> ser::Serializer for ListElement<'l, '_, 'a> {
 
     #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), CodecError> {
-        if matches!(name, PROXY | VALUE) {
+        if matches!(name, PROXY | VALUE | ENCODED) {
             return self.0.plain().serialize_newtype_struct(name, value);
         }
         self.0.serializer.enter()?;

@@ -30,8 +30,10 @@ mod bigint;
 mod canonical;
 mod deserializer;
 mod display;
+mod encoded;
 mod list;
 mod number;
+mod proxies;
 mod reader;
 mod serializer;
 mod tag;
@@ -49,13 +51,18 @@ use self::serializer::Serializer;
 use super::error::CodecError;
 
 pub use self::arguments::{decode_arguments, encode_arguments, encode_positional};
-pub use self::canonical::canonical;
-pub use self::display::display;
+pub use self::canonical::{canonical, is_canonical};
+pub use self::display::{display, display_with};
+pub use self::encoded::{Encoded, read_encoded};
+pub use self::proxies::{replace_proxies, write_identity, write_proxy};
 pub use self::tree::Value;
 
 /// The name of the newtype struct that a [`Value`] serializes itself as, around its bytes: they are spliced into this format
 /// as they are, and are bytes in any other that people don't read.
 pub(super) const VALUE: &str = "$multiproc::Value";
+
+/// The name of the newtype struct that an [`Encoded`] serializes itself as: as [`VALUE`], but of bytes that have been read before, and are not looked at again.
+pub(super) const ENCODED: &str = "$multiproc::Encoded";
 
 /// The bytes of None, for who needs a value that is certain to be one.
 pub(super) const NONE: &[u8] = &[tag::NONE];

@@ -5,11 +5,12 @@
 
 use serde::ser::{self, Serialize};
 
+use super::encoded::Splicer;
 use super::list::List;
 use super::number::widen;
 use super::reader::{Head, Reader};
 use super::tag::{self, Family};
-use super::{VALUE, write};
+use super::{ENCODED, VALUE, write};
 use crate::codec::error::CodecError;
 use crate::codec::{MAX_DEPTH, PROXY};
 
@@ -74,16 +75,10 @@ impl<'a> Serializer<'a> {
         }
     }
 
-    /// The bytes of a `Value`, told to serde as bytes: here their header goes, so that they are the value itself.
+    /// The bytes of a `Value`, told to serde as bytes: here they are the value itself.
     fn splice<T: Serialize + ?Sized>(&mut self, bytes: &T) -> Result<(), CodecError> {
         let start = self.out.len();
-        bytes.serialize(&mut *self)?;
-        let contents = match Reader::new(&self.out[start..]).head()? {
-            Head::Bytes(contents) => contents.len(),
-            other => return Err(CodecError::mismatch("a value's bytes", other.describe())),
-        };
-        let header = self.out.len() - start - contents;
-        self.out.drain(start..start + header);
+        bytes.serialize(Splicer(self.out))?;
         let mut reader = Reader::new(&self.out[start..]);
         reader.skip(self.levels)?;
         reader.finish()
@@ -190,6 +185,7 @@ impl<'s, 'a> ser::Serializer for &'s mut Serializer<'a> {
         match name {
             PROXY => self.proxy(value)?,
             VALUE => self.splice(value)?,
+            ENCODED => value.serialize(Splicer(self.out))?,
             _ => value.serialize(&mut *self)?,
         }
         self.leave();
