@@ -124,7 +124,7 @@ fn the_proxy_borrows_what_it_sends_and_carries_docs_and_cfg() {
         impl SmallProxy {
             /// Makes one in the manager's server, by `new`.
             pub fn new(manager: &::multiproc::BaseManager, name: String) -> ::multiproc::Result<Self> {
-                manager.construct::<Small, Self, _>("new", Self::__multiproc_signatures().get(0usize), &(name,))
+                ::core::convert::AsRef::<::multiproc::Maker>::as_ref(manager).construct::<Small, Self, _>("new", Self::__multiproc_signatures().get(0usize), &(name,))
             }
             /// The name.
             ///

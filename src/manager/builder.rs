@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::base::{BaseManager, Typeids};
+use super::base::BaseManager;
 use super::process::{Initializer, Place, ServerProcess};
 use crate::address::Address;
 use crate::authkey::{Authkey, authkey};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::object::registry::Registry;
 use crate::object::{Referent, Registration};
 use crate::protocol::limits;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Typeids};
 use crate::server::{Server, Settings};
 
 /// Describes a manager: what is registered, where it serves, with which key. Made by [`BaseManager::builder`].

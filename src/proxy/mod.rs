@@ -10,6 +10,7 @@
 //! | [`base`] | [`BaseProxy`]: the object, and calls that wait |
 //! | [`deferred_base`] | [`DeferredBase`]: the same calls, sent and not waited for |
 //! | [`deferred`] | [`Deferred`]: the result of a call that is under way |
+//! | [`maker`] | [`Maker`]: what a constructor of a proxy needs of a manager |
 //! | [`written`] | a call before it is made |
 //! | [`answered`] | an answer, whichever way it came, and what it means |
 //! | [`travel`] | proxies as serde values: in a call, and on other ways |
@@ -18,6 +19,7 @@ mod answered;
 mod base;
 mod deferred;
 mod deferred_base;
+mod maker;
 mod travel;
 mod written;
 
@@ -29,6 +31,8 @@ use serde::de::DeserializeOwned;
 pub use self::base::BaseProxy;
 pub use self::deferred::Deferred;
 pub use self::deferred_base::DeferredBase;
+pub use self::maker::Maker;
+pub(crate) use self::maker::Typeids;
 use crate::error::Result;
 use crate::object::Referent;
 use crate::object::registration::Registration;

@@ -103,9 +103,10 @@ fn invocation(place: usize, method: &Method) -> TokenStream {
     quote!(#call.map(|#value| #received))
 }
 
-/// `manager.construct::<Type, Self, _>("name", signature, &(arguments,))`
+/// `AsRef::<Maker>::as_ref(manager).construct::<Type, Self, _>("name", signature, &(arguments,))`
 fn construction(place: usize, method: &Method, maker: &Maker<'_>) -> TokenStream {
     let manager = local("manager");
+    let maker_of_manager = quote!(::core::convert::AsRef::<::multiproc::Maker>::as_ref(#manager));
     let name = &method.name.text;
     let (sent, arguments) = (sent(method), sent_type(method));
     let error = match &method.answer.failure {
@@ -118,11 +119,11 @@ fn construction(place: usize, method: &Method, maker: &Maker<'_>) -> TokenStream
     match maker {
         Maker::Type(referent) => {
             let way = by_codec(&format!("construct{fallible}"), method);
-            quote!(#manager.#way::<#referent, Self, #arguments #(, #error)*>(#name, #signature #sent))
+            quote!(#maker_of_manager.#way::<#referent, Self, #arguments #(, #error)*>(#name, #signature #sent))
         }
         Maker::Typeid(typeid) => {
             let way = by_codec(&format!("construct{fallible}_as"), method);
-            quote!(#manager.#way::<Self, #arguments #(, #error)*>(#typeid, #name, #signature #sent))
+            quote!(#maker_of_manager.#way::<Self, #arguments #(, #error)*>(#typeid, #name, #signature #sent))
         }
     }
 }
