@@ -232,6 +232,20 @@ pub enum CallError<E> {
     System(#[from] Error),
 }
 
+/// So that `?` works in functions that return the system's errors: the method's own becomes its text.
+impl<E: StdError> From<CallError<E>> for Error {
+    fn from(error: CallError<E>) -> Self {
+        match error {
+            CallError::System(error) => error,
+            CallError::Method(error) => Self::Remote(RemoteError {
+                kind: std::any::type_name::<E>().to_owned(),
+                message: error.to_string(),
+                causes: causes(&error),
+            }),
+        }
+    }
+}
+
 impl<E> CallError<E> {
     /// The method's own error, if it is one.
     pub fn into_method(self) -> std::result::Result<E, Error> {

@@ -77,6 +77,7 @@ mod proxy;
 mod server;
 mod sys;
 mod transport;
+pub mod types;
 
 #[doc(hidden)]
 pub mod macro_support;
@@ -91,13 +92,13 @@ pub use authkey::{Authkey, EmptyAuthkey, authkey, set_authkey};
 pub use codec::Value;
 pub use datum::Datum;
 pub use error::{CallError, Cause, Error, RemoteError, RemotePanic, Result};
-pub use manager::{BaseManager, Builder};
+pub use manager::{BaseManager, Builder, SyncManager};
 pub use object::methods::{Listed, Methods};
 pub use object::registration::{Callable, Makes};
 pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Registration, Responder, Shared};
 pub use protocol::command::{ObjectInfo, ReferenceInfo};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
-pub use proxy::{BaseProxy, Deferred, DeferredBase, Proxy};
+pub use proxy::{BaseProxy, Deferred, DeferredBase, Maker, Proxy};
 pub use server::{Server, StopHandle};
 
 #[cfg(feature = "macros")]

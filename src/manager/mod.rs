@@ -6,6 +6,8 @@
 mod base;
 mod builder;
 mod process;
+mod sync;
 
 pub use base::BaseManager;
 pub use builder::Builder;
+pub use sync::SyncManager;

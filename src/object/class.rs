@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::answer::Failure;
 use super::entry::Entry;
 use super::invocation::Invocation;
-use super::methods::{Body, MethodInfo, Methods, STR, VALUE};
+use super::methods::{Body, MethodInfo, Methods, STR, UNTYPED, VALUE};
 use super::referent::Referent;
 use super::stored::Shared;
 use super::table::Table;
@@ -30,7 +30,7 @@ pub(super) struct Maker {
 /// A method of a class.
 pub(super) struct MethodSlot {
     pub(super) info: MethodInfo,
-    /// The structural hash of its types; 0 for what only the system calls.
+    /// The structural hash of its types.
     pub(super) signature: u32,
     pub(super) exposed: bool,
     /// The typeid that its result is registered under, where that was said.
@@ -44,6 +44,11 @@ impl<T> Bodies<T> {
     pub(super) fn get(&self, method: usize) -> Option<&Body<T>> {
         self.0.get(method)
     }
+}
+
+/// Whether a caller's idea of the types, if he has one, is the server's.
+fn fits(callers: Option<u32>, own: u32) -> bool {
+    callers.is_none_or(|callers| callers == own && own != UNTYPED)
 }
 
 /// One registered type.
@@ -84,7 +89,7 @@ impl Class {
             slots.push(MethodSlot {
                 // As in Python: text and copy are always to be had, where the type has them.
                 exposed: exposed || returns.is_some() || info.name == STR || info.name == VALUE,
-                signature: info.signature.map_or(0, |signature| signature()),
+                signature: info.signature.map_or(UNTYPED, |signature| signature()),
                 returns: returns.map(|(_, typeid)| typeid.as_str().into()),
                 info,
             });
@@ -134,7 +139,7 @@ impl Class {
 
     /// The names of the exposed methods.
     pub fn exposed(&self) -> Vec<String> {
-        let exposed = self.slots.iter().filter(|slot| slot.exposed && slot.signature != 0);
+        let exposed = self.slots.iter().filter(|slot| slot.exposed && slot.info.name != STR && slot.info.name != VALUE);
         exposed.map(|slot| slot.info.name.to_owned()).collect()
     }
 
@@ -153,7 +158,7 @@ impl Class {
         if !slot.exposed {
             return Err(Error::NotExposed { typeid: typeid(), method: name.to_owned() });
         }
-        if signature.is_some_and(|signature| signature != slot.signature) {
+        if !fits(signature, slot.signature) {
             return Err(Error::Signature { typeid: typeid(), method: name.to_owned() });
         }
         Ok(place)
@@ -161,8 +166,8 @@ impl Class {
 
     /// The constructor of that name; with an empty name the first.
     pub(super) fn maker(&self, name: &str, signature: Option<u32>) -> Result<&Maker> {
-        let fits = |maker: &&Maker| name.is_empty() || maker.name.is_none_or(|own| own == name);
-        let maker = self.makers.iter().find(fits).ok_or_else(|| Error::NoConstructor {
+        let named = |maker: &&Maker| name.is_empty() || maker.name.is_none_or(|own| own == name);
+        let maker = self.makers.iter().find(named).ok_or_else(|| Error::NoConstructor {
             typeid: self.typeid.to_string(),
             constructor: name.to_owned(),
             reason: match self.makers.iter().filter_map(|maker| maker.name).collect::<Vec<_>>() {
@@ -170,7 +175,7 @@ impl Class {
                 names => format!("it has {names:?}"),
             },
         })?;
-        if signature.is_some_and(|signature| signature != maker.signature) {
+        if !fits(signature, maker.signature) {
             return Err(Error::Signature { typeid: self.typeid.to_string(), method: name.to_owned() });
         }
         Ok(maker)

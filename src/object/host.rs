@@ -1,6 +1,17 @@
 //! What objects need of the threads that run them.
 
+use std::sync::Weak;
+use std::time::Instant;
+
 use crate::error::Result;
+use crate::protocol::ClientId;
+
+/// An object that keeps something for its clients (a lock, a permit, a place in a barrier) and takes it back when one of them ends.
+pub trait Heir: Send + Sync {
+    /// The client has ended, in whatever way. Comes once per client, on a thread of the server's, after what never arrived there has been put back; must not
+    /// wait.
+    fn client_ended(&self, client: ClientId);
+}
 
 /// The threads of a server, as its objects see them.
 ///
@@ -21,4 +32,10 @@ pub trait Host: Send + Sync {
 
     /// Something will have to be done at an earlier time than was known.
     fn timers_changed(&self);
+
+    /// Tells `heir` when the client ends, if it still lives then; false where the client has ended already, and nothing will be told.
+    fn at_client_end(&self, client: ClientId, heir: Weak<dyn Heir>) -> bool;
+
+    /// Runs `job`, which must not wait, at that time or soon after.
+    fn at(&self, time: Instant, job: Box<dyn FnOnce() + Send>);
 }

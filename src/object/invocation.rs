@@ -11,13 +11,14 @@ use super::answer::{Answer, Answered, Failure, Outcome};
 use super::call::{Call, Caller};
 use super::class::MethodSlot;
 use super::entry::Entry;
+use super::host::Host;
 use super::referent::Referent;
 use super::responder::Responder;
 use super::stored::Shared;
 use super::table::Table;
 use crate::codec::{self, Codec, value};
 use crate::error::{Error, RemoteError};
-use crate::protocol::carriage;
+use crate::protocol::carriage::{self, Carried};
 use crate::protocol::reply::Status;
 
 /// One call, while its method runs.
@@ -59,6 +60,22 @@ impl<'call> Invocation<'call> {
     /// Who calls.
     pub fn caller(&self) -> Caller {
         self.call.caller
+    }
+
+    /// The server's threads, for what is to happen later.
+    pub(crate) fn host(&self) -> &Arc<dyn Host> {
+        self.table.host()
+    }
+
+    /// The proxies among the arguments may be kept by the object: each is of this very server, and so keeps what it names alive.
+    pub(crate) fn keeps_proxies(&self) -> Result<(), Failure> {
+        let foreign = self.call.carried.iter().find(|carried| carried.token.server != self.table.server());
+        match foreign {
+            None => Ok(()),
+            Some(Carried { token, .. }) => {
+                Err(Failure::System(Error::ForeignProxy { object: token.object.0, address: token.address.to_string() }))
+            }
+        }
     }
 
     /// Decodes the arguments: a tuple, which may borrow from the call.

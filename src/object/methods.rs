@@ -23,6 +23,9 @@ pub type Construct<T> = fn(&mut Invocation<'_>) -> Result<T, Failure>;
 /// The structural hash of a method's argument and result types.
 pub type SignatureOf = fn() -> u32;
 
+/// In place of a hash of types: the method is only called without types.
+pub const UNTYPED: u32 = 0;
+
 /// How a method is called.
 pub enum Body<T> {
     /// With `&self`.
@@ -48,7 +51,7 @@ pub struct MethodInfo {
     pub name: &'static str,
     /// Its parameters' names, for keyword arguments.
     pub parameters: &'static [&'static str],
-    /// Computes its types' hash; `None` for what only the system calls.
+    /// Computes its types' hash; `None` for what is called without types.
     pub signature: Option<SignatureOf>,
     /// What it needs of its object.
     pub mode: Mode,
@@ -113,6 +116,26 @@ impl<T: Referent> Methods<T> {
         method: SharedMethod<T>,
     ) -> Listed<'_> {
         self.list(name, parameters, Some(signature), Body::Shared(method))
+    }
+
+    /// Lists a method that takes `&self`, for calls that describe themselves only: its arguments and results are whatever the caller has.
+    pub(crate) fn dynamic(
+        &mut self,
+        name: &'static str,
+        parameters: &'static [&'static str],
+        method: SharedMethod<T>,
+    ) -> Listed<'_> {
+        self.list(name, parameters, None, Body::Shared(method))
+    }
+
+    /// Lists a constructor, for calls that describe themselves only.
+    pub(crate) fn dynamic_constructor(
+        &mut self,
+        name: &'static str,
+        parameters: &'static [&'static str],
+        construct: Construct<T>,
+    ) {
+        self.constructor(name, parameters, || UNTYPED, construct);
     }
 
     /// Lists a method that takes `&mut self`.

@@ -42,6 +42,7 @@ pub mod ticket;
 
 pub use answer::{Answer, Answered, Failure, Outcome};
 pub use call::{Call, Caller};
+pub use host::Heir;
 pub use invocation::Invocation;
 pub use referent::Referent;
 pub use registration::Registration;

@@ -97,6 +97,11 @@ pub fn is_reading() -> bool {
     LISTS.with_borrow(|lists| lists.incoming.is_some())
 }
 
+/// Whether proxies stand beside the payload that this thread reads.
+pub fn brings_tokens() -> bool {
+    LISTS.with_borrow(|lists| lists.incoming.as_ref().is_some_and(|tokens| !tokens.is_empty()))
+}
+
 /// The token of that index in the payload that this thread reads.
 pub fn take(index: u32) -> Option<Carried> {
     LISTS.with_borrow(|lists| lists.incoming.as_ref()?.get(usize::try_from(index).ok()?).cloned())

@@ -21,6 +21,7 @@ use super::timers::Due;
 use super::watch::Watched;
 use crate::error::{Error, Result};
 use crate::handshake::{Pending, Refusal, Welcome};
+use crate::object::panics;
 use crate::transport::{Listener, TransportError};
 
 /// How long accepting rests when the process has no descriptors left.
@@ -223,6 +224,7 @@ impl Control {
                         self.accept();
                     }
                 }
+                Due::Job(job) => panics::quietly(job),
             }
         }
         notices::drop_lapsed(&self.core);

@@ -17,8 +17,10 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::core::Core;
+use super::timers::Due;
 use crate::error::{Error, Result};
-use crate::object::host::Host;
+use crate::object::host::{Heir, Host};
+use crate::protocol::ClientId;
 use crate::sys::sync::{Condvar, Mutex};
 use crate::sys::thread;
 
@@ -334,6 +336,17 @@ impl Host for CrewHost {
     fn timers_changed(&self) {
         if let Some(core) = self.0.core.get().and_then(Weak::upgrade) {
             core.wake_control();
+        }
+    }
+
+    fn at_client_end(&self, client: ClientId, heir: Weak<dyn Heir>) -> bool {
+        let record = self.0.core.get().and_then(Weak::upgrade).and_then(|core| core.client(client));
+        record.is_some_and(|record| record.at_end(heir))
+    }
+
+    fn at(&self, time: Instant, job: Job) {
+        if let Some(core) = self.0.core.get().and_then(Weak::upgrade) {
+            core.at(time, Due::Job(job));
         }
     }
 }

@@ -13,6 +13,7 @@ use super::core::Core;
 use super::delivery::{Deliveries, Undone};
 use super::notices::NoticeStream;
 use super::session::Session;
+use crate::object::Heir;
 use crate::object::answer::PutBack;
 use crate::object::entry::Entry;
 use crate::object::lease::Leases;
@@ -43,6 +44,9 @@ impl Aftermath {
     }
 }
 
+/// How many heirs a client may have before it is looked which of them are gone.
+const MIN_HEIRS: usize = 16;
+
 #[derive(Default)]
 struct State {
     leases: Leases,
@@ -52,6 +56,10 @@ struct State {
     doubtful: FxHashMap<ConnectionId, Deliveries>,
     /// What the control thread watches for this client's sake.
     watched: Vec<u64>,
+    /// Who wants to know of the client's end.
+    heirs: Vec<Weak<dyn Heir>>,
+    /// How many heirs there may be before those that are gone are looked for.
+    heirs_limit: usize,
     /// Whether a forked child has said itself what it holds.
     confirmed: bool,
     ended: bool,
@@ -104,6 +112,21 @@ impl Record {
             state.watched.push(key);
         }
         !state.ended
+    }
+
+    /// Tells `heir` of the client's end; false where the client is gone already.
+    pub(super) fn at_end(&self, heir: Weak<dyn Heir>) -> bool {
+        let mut state = self.state.lock();
+        if state.ended {
+            return false;
+        }
+        if state.heirs.len() >= state.heirs_limit {
+            // Doubling, so that looking through all of them costs each newcomer nothing on average.
+            state.heirs.retain(|heir| heir.strong_count() > 0);
+            state.heirs_limit = (2 * state.heirs.len()).max(MIN_HEIRS);
+        }
+        state.heirs.push(heir);
+        true
     }
 
     /// Adds a data connection; false where the client is gone.
@@ -266,16 +289,17 @@ impl Record {
 
     /// The client is gone: gives back all that it held. Only the first call does anything.
     pub(super) fn end(self: &Arc<Self>, core: &Arc<Core>) {
-        let (mut leases, sessions, control, doubtful, watched) = {
+        let (mut leases, sessions, control, doubtful, watched, heirs) = {
             let mut state = self.state.lock();
             state.ended = true;
-            let State { leases, sessions, control, doubtful, watched, .. } = &mut *state;
+            let State { leases, sessions, control, doubtful, watched, heirs, .. } = &mut *state;
             (
                 std::mem::take(leases),
                 std::mem::take(sessions),
                 control.take(),
                 std::mem::take(doubtful),
                 std::mem::take(watched),
+                std::mem::take(heirs),
             )
         };
         for key in watched {
@@ -289,6 +313,9 @@ impl Record {
         }
         for (_, deliveries) in doubtful {
             self.undo(deliveries.undo(), core).settle();
+        }
+        for heir in heirs.iter().filter_map(Weak::upgrade) {
+            heir.client_ended(self.id);
         }
         let stalled = std::mem::take(&mut *self.stalled.lock());
         drop(stalled);

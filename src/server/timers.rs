@@ -16,6 +16,8 @@ pub(super) enum Due {
     Call(Weak<Session>, RequestId),
     /// Connections may be accepted again.
     Accept,
+    /// Something that an object wants to be done.
+    Job(Box<dyn FnOnce() + Send>),
 }
 
 /// Names a timer, so that it can be taken back.

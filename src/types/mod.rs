@@ -1,0 +1,27 @@
+//! The shared types of `multiprocessing`: each with its referent, which lives in the server, and its proxy, in one file, so that they can't drift apart.
+//!
+//! On a call's way a proxy here stands where a user's own would, and a referent where a user's own type would; the server knows neither. A proxy is typed by what it
+//! holds (`DictProxy<String, u32>`), its referent is not: it keeps [elements](element::Element), values in the self-describing format, so that one dict serves programs
+//! of several types and languages, and can print, compare and sort what it does not know.
+//!
+//! Every method is called in that format (`Methods::dynamic`), by the names that stand in the referents' lists; so a [`BaseProxy`](crate::BaseProxy) can call them as well.
+//!
+//! # Invariants
+//! - All referents here are stored [bare](crate::store::Bare): their methods take `&self`, and lock their own state for as long as they look at it. Under that lock
+//!   nothing waits, nothing is called, and no element is dropped, since the last reference to another object may go with it.
+//! - A method that has to wait keeps a [`Responder`](crate::Responder) and returns; whoever ends the wait answers. A caller that gives up or dies loses its place and nothing else.
+//! - What is kept *for* a client (a lock, a permit, an item on its way) goes back when the client ends.
+
+#[macro_use]
+mod proxied;
+
+mod counter;
+mod dict;
+mod element;
+mod encodes;
+mod reservation;
+mod watched;
+
+pub use counter::{Counter, CounterDeferred, CounterProxy};
+pub use dict::{Dict, DictDeferred, DictIter, DictProxy};
+pub use encodes::Encodes;
