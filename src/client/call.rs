@@ -20,7 +20,7 @@ use crate::protocol::carriage::{Carried, Keep};
 use crate::protocol::command::Command;
 use crate::protocol::limits::HANDSHAKE_TIME;
 use crate::protocol::notice::{ControlNotice, DataNotice};
-use crate::protocol::reply::{Reply, Status};
+use crate::protocol::reply::{Reply, ReplyHead, Status};
 use crate::protocol::request::RequestHead;
 use crate::protocol::token::WireToken;
 use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
@@ -49,6 +49,42 @@ pub struct Request<'a> {
     pub carried: &'a [Carried],
     /// How long the caller waits.
     pub timeout: Option<Duration>,
+}
+
+impl Request<'_> {
+    /// The tokens as they stand in the frame. Those of other servers' objects get tickets, which may take contact with those servers.
+    ///
+    /// # Errors
+    /// For a call that does not fit into a frame.
+    pub(super) fn tokens(&self, client: &Client) -> Result<Vec<u8>> {
+        let mut tokens = Vec::new();
+        self.carried.iter().for_each(|carried| carried.write(client.server, &mut tokens));
+        let size = (RequestHead::SIZE + self.method.len() + tokens.len() + self.payload.len()) as u64;
+        if size > client.max_frame {
+            return Err(Error::FrameTooLarge { size, limit: client.max_frame });
+        }
+        if self.carried.len() > usize::from(u16::MAX) || self.method.len() > usize::from(u16::MAX) {
+            return Err(Error::protocol("more than 65,535 proxies in one call, or a method name as long"));
+        }
+        Ok(tokens)
+    }
+
+    /// Writes what stands before the tokens.
+    pub(super) fn write_head(&self, request: RequestId, after: u64, acknowledged: u64, head: &mut Vec<u8>) {
+        head.clear();
+        let millis = |timeout: Duration| timeout.as_micros().div_ceil(1000).clamp(1, u128::from(u32::MAX));
+        let fixed = RequestHead {
+            request,
+            object: self.object,
+            thread: ThreadNumber(thread::number()),
+            after,
+            acknowledged,
+            codec: self.codec.as_byte(),
+            signature: self.signature,
+            timeout_ms: self.timeout.map_or(0, |timeout| u32::try_from(millis(timeout)).unwrap_or(u32::MAX)),
+        };
+        fixed.write(self.method, u16::try_from(self.carried.len()).unwrap_or(u16::MAX), head);
+    }
 }
 
 /// A reply, as it was read.
@@ -98,8 +134,35 @@ impl Client {
         Err(codec::decode(Codec::Bincode, returned.payload()).unwrap_or_else(Error::unserializable::<Error>))
     }
 
+    /// Reads a reply, and counts its references, whether or not anybody waits for it.
+    pub(super) fn read(self: &Arc<Self>, frame: Vec<u8>) -> Result<(ReplyHead, Returned)> {
+        let reply = Reply::read(&frame)?;
+        let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
+        let (head, length) = (reply.head, reply.payload.len());
+        let payload = frame.len() - length..frame.len();
+        Ok((head, Returned { status: head.status, payload, frame, carried }))
+    }
+
+    fn count(self: &Arc<Self>, reply: &Reply<'_>) -> Vec<Carried> {
+        let mut state = self.state();
+        let carry = |token| match token {
+            WireToken::Own { object, typeid } => {
+                state.ledger.grant(object);
+                let reference = RemoteReference::counted(self, object, typeid.into());
+                let token = reference.token().clone();
+                Carried { token, ticket: None, keep: Some(reference as Arc<dyn Keep>) }
+            }
+            WireToken::Foreign { server, object, typeid, address, ticket } => Carried {
+                token: Token { server, object, typeid: typeid.into(), address: address.into() },
+                ticket,
+                keep: None,
+            },
+        };
+        reply.tokens.clone().map(carry).collect()
+    }
+
     /// A connection, and how many notices the next request comes after.
-    fn take_link(&self, deadline: Option<Instant>) -> Result<(Link, u64)> {
+    pub(super) fn take_link(&self, deadline: Option<Instant>) -> Result<(Link, u64)> {
         {
             let mut state = self.state();
             if let Some(link) = state.pool.take() {
@@ -155,42 +218,11 @@ impl Exchange<'_> {
     }
 
     fn send(&mut self, request: &Request<'_>, after: u64) -> std::result::Result<(), Broken> {
-        self.request = self.link.next_request();
-        let mut head = std::mem::take(&mut self.link.head);
-        head.clear();
-        let acknowledged = if std::mem::take(&mut self.link.owes) { self.link.replies } else { 0 };
-        self.link.acknowledged = self.link.acknowledged.max(acknowledged);
-        let millis = |timeout: Duration| timeout.as_micros().div_ceil(1000).clamp(1, u128::from(u32::MAX));
-        let fixed = RequestHead {
-            request: self.request,
-            object: request.object,
-            thread: ThreadNumber(thread::number()),
-            after,
-            acknowledged,
-            codec: request.codec.as_byte(),
-            signature: request.signature,
-            timeout_ms: request.timeout.map_or(0, |timeout| u32::try_from(millis(timeout)).unwrap_or(u32::MAX)),
-        };
-        let tokens = u16::try_from(request.carried.len());
-        fixed.write(request.method, tokens.unwrap_or(u16::MAX), &mut head);
-        request.carried.iter().for_each(|carried| carried.write(self.client.server, &mut head));
-        let (size, limit) = ((head.len() + request.payload.len()) as u64, self.client.max_frame);
-        let refused = if size > limit {
-            Some(Error::FrameTooLarge { size, limit })
-        } else if tokens.is_err() || request.method.len() > usize::from(u16::MAX) {
-            Some(Error::protocol("more than 65,535 proxies in one call, or a method name as long"))
-        } else {
-            None
-        };
-        let sent = if refused.is_none() {
-            self.link.stream.sender.send(&[&head, request.payload])
-        } else {
-            Ok(Progress::Done)
-        };
-        self.link.head = head;
-        if let Some(error) = refused {
-            return Err(Broken::Call(error));
-        }
+        let tokens = request.tokens(self.client)?;
+        self.request = self.link.tally.next_request();
+        let Link { stream, tally, head } = &mut self.link;
+        request.write_head(self.request, after, tally.acknowledge(), head);
+        let sent = stream.sender.send(&[head, &tokens, request.payload]);
         let _: Progress = sent.map_err(|error| self.broken(&error))?;
         Ok(())
     }
@@ -241,48 +273,22 @@ impl Exchange<'_> {
 
     /// Takes a reply in: counts its references, also when nobody waits for it any more.
     fn read(&mut self, frame: Vec<u8>) -> std::result::Result<Option<Returned>, Broken> {
-        let reply = Reply::read(&frame).map_err(|error| Broken::Link(error.into()))?;
-        self.link.replies += 1;
-        self.link.owes |= reply.tokens.len() > 0 || reply.head.moves;
-        let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
-        let (head, length) = (reply.head, reply.payload.len());
+        let (head, returned) = self.client.read(frame).map_err(Broken::Link)?;
+        let number = self.link.tally.read(!returned.carried.is_empty(), head.moves);
+        // A reply to a call that was given up is dropped, which gives its references back.
+        let wanted = head.request == self.request;
         if head.moves {
-            self.acknowledge()?;
-        }
-        if head.request != self.request {
-            // A reply to a call that was given up; dropping `carried` gives its references back.
-            return Ok(None);
-        }
-        let payload = frame.len() - length..frame.len();
-        Ok(Some(Returned { status: head.status, payload, frame, carried }))
-    }
-
-    fn count(&self, reply: &Reply<'_>) -> Vec<Carried> {
-        let mut state = self.client.state();
-        let carry = |token| match token {
-            WireToken::Own { object, typeid } => {
-                state.ledger.grant(object);
-                let reference = RemoteReference::counted(self.client, object, typeid.into());
-                let token = reference.token().clone();
-                Carried { token, ticket: None, keep: Some(reference as Arc<dyn Keep>) }
+            self.link.tally.take(number);
+            // The server is told at once what has become of the item.
+            let mut frame = Vec::new();
+            match wanted {
+                true => DataNotice::Acknowledge { replies: self.link.tally.acknowledge() }.write(&mut frame),
+                false => DataNotice::Decline { reply: number }.write(&mut frame),
             }
-            WireToken::Foreign { server, object, typeid, address, ticket } => Carried {
-                token: Token { server, object, typeid: typeid.into(), address: address.into() },
-                ticket,
-                keep: None,
-            },
-        };
-        reply.tokens.clone().map(carry).collect()
-    }
-
-    /// Tells the server at once that what a reply moved has arrived.
-    fn acknowledge(&mut self) -> std::result::Result<(), Broken> {
-        let mut frame = Vec::new();
-        DataNotice::Acknowledge { replies: self.link.replies }.write(&mut frame);
-        let sent = self.link.stream.sender.send(&[&frame]);
-        let _: Progress = sent.map_err(|error| self.broken(&error))?;
-        self.link.owes = false;
-        Ok(())
+            let sent = self.link.stream.sender.send(&[&frame]);
+            let _: Progress = sent.map_err(|error| self.broken(&error))?;
+        }
+        Ok(wanted.then_some(returned))
     }
 
     fn broken(&self, error: &TransportError) -> Broken {
@@ -305,7 +311,7 @@ impl Exchange<'_> {
             if keep {
                 (state.pool.put(link), true)
             } else {
-                let lost = ControlNotice::Lost { connection: link.connection, replies: link.replies };
+                let lost = ControlNotice::Lost { connection: link.tally.connection, replies: link.tally.replies };
                 let State { notices, ledger, .. } = &mut *state;
                 let sent = notices.say(lost, None, ledger);
                 (Some(link), sent)

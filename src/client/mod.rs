@@ -15,6 +15,7 @@ mod ledger;
 mod notices;
 mod pool;
 pub mod reference;
+mod tally;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ pub use reference::RemoteReference;
 use self::ledger::Ledger;
 use self::notices::Notices;
 use self::pool::Pool;
+use self::tally::Tally;
 use crate::address::Address;
 use crate::authkey::{Authkey, authkey};
 use crate::error::{Cause, Error, Result};
@@ -259,7 +261,7 @@ impl Client {
         if welcome.server != self.server {
             return Err(self.gone("another server has taken its address"));
         }
-        Ok(pool::Link::new(connection, stream))
+        Ok(pool::Link::new(Tally::new(connection), stream))
     }
 
     /// A server that nobody listens for any more is gone; other failures to connect are what they are.

@@ -2,33 +2,20 @@
 //!
 //! There are as many as calls were under way at once; the one used last is used next, since its memory is warm.
 
-use crate::protocol::{ConnectionId, RequestId};
+use super::tally::Tally;
 use crate::transport::Connection;
 
 /// One data connection.
 pub(super) struct Link {
-    pub(super) connection: ConnectionId,
     pub(super) stream: Connection,
-    /// How many requests were sent.
-    requests: u64,
-    /// How many replies were read.
-    pub(super) replies: u64,
-    /// How many of those the server was told of.
-    pub(super) acknowledged: u64,
-    /// Whether a reply was read that the server keeps in mind until it is told.
-    pub(super) owes: bool,
+    pub(super) tally: Tally,
     /// The head of the frame that is being written; kept for its memory.
     pub(super) head: Vec<u8>,
 }
 
 impl Link {
-    pub(super) fn new(connection: ConnectionId, stream: Connection) -> Self {
-        Self { connection, stream, requests: 0, replies: 0, acknowledged: 0, owes: false, head: Vec::new() }
-    }
-
-    pub(super) fn next_request(&mut self) -> RequestId {
-        self.requests += 1;
-        RequestId(self.requests)
+    pub(super) fn new(tally: Tally, stream: Connection) -> Self {
+        Self { stream, tally, head: Vec::new() }
     }
 }
 

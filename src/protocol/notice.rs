@@ -11,6 +11,11 @@ pub enum DataNotice {
         /// The number of the last one.
         replies: u64,
     },
+    /// A reply moved something to a caller who had given up: it is to be put back. Said before any acknowledgement of that reply or a later one.
+    Decline {
+        /// The reply's number.
+        reply: u64,
+    },
     /// The caller gave up; the request's one final answer is still sent.
     Cancel {
         /// Which request.
@@ -74,6 +79,7 @@ pub enum ServerNotice {
 
 const ACKNOWLEDGE: u8 = 3;
 const CANCEL: u8 = 4;
+const DECLINE: u8 = 5;
 const RELEASE: u8 = 16;
 const FORK: u8 = 17;
 const HOLDS: u8 = 18;
@@ -91,6 +97,10 @@ impl DataNotice {
                 out.put_u8(ACKNOWLEDGE);
                 out.put_u64(replies);
             }
+            Self::Decline { reply } => {
+                out.put_u8(DECLINE);
+                out.put_u64(reply);
+            }
             Self::Cancel { request } => {
                 out.put_u8(CANCEL);
                 out.put_u64(request.0);
@@ -103,6 +113,7 @@ impl DataNotice {
         let mut cursor = Cursor::new(frame);
         let notice = match cursor.u8()? {
             ACKNOWLEDGE => Self::Acknowledge { replies: cursor.u64()? },
+            DECLINE => Self::Decline { reply: cursor.u64()? },
             CANCEL => Self::Cancel { request: RequestId(cursor.u64()?) },
             other => return Err(ProtocolError::UnknownKind(other)),
         };

@@ -46,6 +46,9 @@ impl RequestHead {
     /// Where `acknowledged` stands in a frame: behind the kind, the codec, the count of tokens, the signature, and four numbers.
     const ACKNOWLEDGED: usize = 1 + 1 + 2 + 4 + 4 * 8;
 
+    /// The bytes that stand before the tokens, beside the method's own.
+    pub const SIZE: usize = Self::ACKNOWLEDGED + 8 + 4 + 2;
+
     /// `acknowledged` alone, for whoever takes the frame in and leaves the reading to another; 0 in a frame that is no request.
     pub fn acknowledged_in(frame: &[u8]) -> u64 {
         let replies = frame.get(Self::ACKNOWLEDGED..).filter(|_| frame[0] == REQUEST).and_then(<[u8]>::first_chunk);

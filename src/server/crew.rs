@@ -251,6 +251,12 @@ impl Crew {
         // Pairs with the stores in `begin` and `end`; a call that is seen twice has run for a whole tick.
         let busy = self.busy.load(Ordering::Acquire);
         let stuck = busy != 0 && busy == self.seen.swap(busy, Ordering::Relaxed);
+        if busy != 0
+            && let Some(core) = self.core.get().and_then(Weak::upgrade)
+        {
+            // Replies that were left to the end of a turn wait for this call no longer.
+            core.streams.uncork(&core);
+        }
         if stuck && !self.pass_lead() {
             tracing::debug!("a long call holds up the server: no thread can take over");
         }
@@ -326,6 +332,10 @@ impl Host for CrewHost {
 
     fn about_to_block(&self) -> Result<()> {
         let crew = &self.0;
+        super::lead::ends_turn();
+        if let Some(core) = crew.core.get().and_then(Weak::upgrade) {
+            core.streams.uncork(&core);
+        }
         if crew.leads() && !crew.pass_lead() {
             let what = "no thread can serve while this call waits".to_owned();
             return Err(Error::Overloaded { what, limit: crew.max_workers as u64 });

@@ -47,6 +47,12 @@ impl Deliveries {
         }
     }
 
+    /// The client has no use for what a reply moved; what puts it back, if it moved anything.
+    pub(super) fn decline(&mut self, reply: u64) -> Option<PutBack> {
+        let place = self.uncertain.binary_search_by_key(&reply, |delivery| delivery.reply).ok()?;
+        self.uncertain[place].put_back.take()
+    }
+
     /// Nothing more will be read.
     pub(super) fn undo(self) -> Undone {
         let mut undone = Undone::default();
@@ -73,5 +79,18 @@ mod tests {
         let undone = deliveries.undo();
         assert_eq!(undone.grants, [ObjectId(2), ObjectId(3)]);
         assert_eq!(undone.put_backs.len(), 1);
+    }
+
+    #[test]
+    fn what_is_declined_is_put_back_once_and_its_grants_stay() {
+        let mut deliveries = Deliveries::default();
+        deliveries.send(vec![ObjectId(1)], Some(Box::new(|| {})));
+        deliveries.send(vec![], None);
+        assert!(deliveries.decline(2).is_none());
+        assert!(deliveries.decline(3).is_none());
+        assert!(deliveries.decline(1).is_some());
+        assert!(deliveries.decline(1).is_none());
+        let undone = deliveries.undo();
+        assert_eq!((undone.grants.len(), undone.put_backs.len()), (1, 0));
     }
 }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::commands;
 use super::core::{Admission, Core};
 use super::delivery::Deliveries;
-use super::lead::{Place, Stream};
+use super::lead::{self, Place, Stream};
 use super::record::{Aftermath, Record};
 use super::timers::{Due, TimerKey};
 use crate::codec::Codec;
@@ -38,6 +38,8 @@ struct Outbound {
     deliveries: Deliveries,
     /// The head of the frame that is being written; kept for its memory.
     head: Vec<u8>,
+    /// Whether the leader knows that replies lie here that were left to the end of this connection's turn.
+    corked: bool,
     closed: bool,
 }
 
@@ -60,6 +62,8 @@ pub(super) struct Session {
     shelved: AtomicBool,
     outbound: Mutex<Outbound>,
     pending: Mutex<FxHashMap<RequestId, Pending>>,
+    /// What the client has declined, until it is put back.
+    declined: Mutex<Vec<PutBack>>,
     _admission: Admission,
 }
 
@@ -85,9 +89,11 @@ impl Session {
                 sender,
                 deliveries: Deliveries::default(),
                 head: Vec::new(),
+                corked: false,
                 closed: false,
             }),
             pending: Mutex::new(FxHashMap::default()),
+            declined: Mutex::new(Vec::new()),
             _admission: admission,
         })
     }
@@ -141,6 +147,11 @@ impl Session {
             Some(&REQUEST) => RequestHead::acknowledged_in(frame),
             _ => match DataNotice::read(frame) {
                 Ok(DataNotice::Acknowledge { replies }) => replies,
+                Ok(DataNotice::Decline { reply }) => {
+                    let declined = self.outbound.lock().deliveries.decline(reply);
+                    self.declined.lock().extend(declined);
+                    0
+                }
                 _ => 0,
             },
         };
@@ -149,9 +160,15 @@ impl Session {
         }
     }
 
+    /// Puts back what the client has declined.
+    fn put_back_declined(&self) {
+        let declined = std::mem::take(&mut *self.declined.lock());
+        declined.into_iter().for_each(panics::quietly);
+    }
+
     /// Whether requests are left unread because replies are.
     pub(super) fn is_shelved(&self) -> bool {
-        // Pairs with the stores in `send` and `flush`, which are followed by a change of what is polled for.
+        // Pairs with the stores in `after_sending` and `flush`, which are followed by a change of what is polled for.
         self.shelved.load(Ordering::Acquire)
     }
 
@@ -161,6 +178,7 @@ impl Session {
             match DataNotice::read(&frame)? {
                 // Taken in where it was read.
                 DataNotice::Acknowledge { .. } => {}
+                DataNotice::Decline { .. } => self.put_back_declined(),
                 DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
             }
             return Ok(());
@@ -307,16 +325,18 @@ impl Session {
                 self.acknowledge(&frame);
             }
         }
+        let declined = std::mem::take(&mut *self.declined.lock());
         let deliveries = {
             let mut outbound = self.outbound.lock();
             if std::mem::replace(&mut outbound.closed, true) {
-                return Aftermath::default();
+                return Aftermath { put_backs: declined, ..Aftermath::default() };
             }
             core.streams.remove(&self.place, outbound.sender.fd());
             outbound.sender.shutdown();
             std::mem::take(&mut outbound.deliveries)
         };
         let mut aftermath = self.record.doubt(self.connection, deliveries, core);
+        aftermath.put_backs.extend(declined);
         let pending: Vec<_> = self.pending.lock().drain().collect();
         for (_, Pending { parked, timer }) in pending {
             if let Some(timer) = timer {
@@ -325,6 +345,26 @@ impl Session {
             aftermath.given_up.push(parked);
         }
         aftermath
+    }
+
+    /// Sends the replies that were left to the end of the connection's turn.
+    pub(super) fn uncork(&self, core: &Core) {
+        let mut outbound = self.outbound.lock();
+        outbound.corked = false;
+        if !outbound.closed && outbound.sender.backlog() > 0 {
+            let sent = outbound.sender.flush();
+            self.after_sending(&outbound, sent, core);
+        }
+    }
+
+    /// What the socket did not take goes out when it is writable again; if that is much, no further requests are read until then.
+    fn after_sending(&self, outbound: &Outbound, sent: Result<Progress, TransportError>, core: &Core) {
+        if matches!(sent, Ok(Progress::Pending)) {
+            if outbound.sender.backlog() > MAX_BACKLOG {
+                self.shelved.store(true, Ordering::Release);
+            }
+            self.watch(outbound, core);
+        }
     }
 
     /// Writes a reply, or says why it can't be sent.
@@ -350,14 +390,19 @@ impl Session {
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
         let grants = self.record.grant(entries.iter());
         outbound.deliveries.send(grants, put_back);
-        let sent = outbound.sender.send(&[&head, &payload]);
-        outbound.head = head;
-        if matches!(sent, Ok(Progress::Pending)) {
-            if outbound.sender.backlog() > MAX_BACKLOG {
-                self.shelved.store(true, Ordering::Release);
+        let parts: [&[u8]; 2] = [&head, &payload];
+        if lead::has_turn(self) {
+            let _: Result<Progress, TransportError> = outbound.sender.enqueue(&parts);
+            if !std::mem::replace(&mut outbound.corked, true)
+                && let Some(me) = self.me.upgrade()
+            {
+                core.streams.cork(me);
             }
-            self.watch(&outbound, core);
+        } else {
+            let sent = outbound.sender.send(&parts);
+            self.after_sending(&outbound, sent, core);
         }
+        outbound.head = head;
         // A broken connection is noticed, and settled, where it is read.
         Ok(())
     }

@@ -21,6 +21,9 @@ const MOST: usize = 1024;
 /// Kept frames are joined to chunks of this many bytes, so that a long backlog goes out in few calls.
 const CHUNK: usize = 64 << 10;
 
+/// Frames of at least this many bytes are not worth a copy to save a system call.
+const LARGE: usize = CHUNK / 4;
+
 /// Whether all that was sent is with the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "what is pending goes out only by another flush"]
@@ -76,6 +79,21 @@ impl Sender {
         self.send_frame(parts, Some(fd))
     }
 
+    /// Puts one frame behind all that was sent before, and leaves it to the next [`flush`](Self::flush) or [`send`](Self::send), so that many
+    /// small frames leave together. A large frame, or when 64 KiB have gathered, it sends itself.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn enqueue(&mut self, parts: &[&[u8]]) -> Result<Progress, TransportError> {
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        if size >= LARGE {
+            return self.send(parts);
+        }
+        let (bytes, start) = header(size as u64);
+        self.keep(&bytes[start..], parts, 0, None);
+        if self.backlog >= CHUNK { self.flush() } else { Ok(Progress::Pending) }
+    }
+
     /// Sends what was kept, as far as it fits now.
     ///
     /// # Errors
@@ -119,9 +137,11 @@ impl Sender {
         let size: usize = parts.iter().map(|part| part.len()).sum();
         let (bytes, start) = header(size as u64);
         let header = &bytes[start..];
-        if !self.queue.is_empty() {
+        // What was kept goes first; then a large frame need not be copied behind it.
+        let joins = !self.queue.is_empty() && size < LARGE && fd.is_none();
+        if joins || self.flush()? == Progress::Pending {
             self.keep(header, parts, 0, fd);
-            return self.flush();
+            return if joins { self.flush() } else { Ok(Progress::Pending) };
         }
         let mut few = [IoSlice::new(&[]); FEW];
         let mut many = Vec::new();

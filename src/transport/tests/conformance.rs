@@ -19,7 +19,8 @@ macro_rules! conform {
                 frames_over_the_limit_are_refused_unread, lengths_that_are_none_are_refused,
                 small_limits_bound_what_is_held,
                 shutting_down_wakes_both_sides, fds_come_with_their_frames, memory_is_reused_and_given_up,
-                sending_to_nobody_is_an_error, a_forked_child_can_do_nothing, frames_of_many_parts_are_one);
+                sending_to_nobody_is_an_error, a_forked_child_can_do_nothing, frames_of_many_parts_are_one,
+                gathered_frames_leave_together_and_in_order);
         }
     )*};
     (@ $make:path, $($clause:ident),*) => {$(
@@ -107,6 +108,42 @@ fn many_frames_come_in_one_read(make: Make) {
     assert_eq!(next(&mut far.receiver).unwrap(), b"a");
     assert!(far.receiver.is_ready());
     assert_eq!(far.receiver.next().unwrap().as_deref(), Some(&b"b"[..]));
+}
+
+fn gathered_frames_leave_together_and_in_order(make: Make) {
+    let (mut near, mut far) = make();
+    for number in 0..100_u32 {
+        assert_eq!(near.sender.enqueue(&[&number.to_be_bytes()]).unwrap(), Progress::Pending);
+    }
+    assert_eq!(near.sender.backlog(), 800);
+    assert_eq!(poll::wait_one(far.fd(), Interest::Read, Some(Duration::ZERO)).unwrap(), Default::default());
+    assert_eq!(near.sender.flush().unwrap(), Progress::Done);
+    for number in 0..100_u32 {
+        assert_eq!(next(&mut far.receiver).unwrap(), number.to_be_bytes());
+        // One system call brought all of them.
+        assert_eq!(far.receiver.is_ready(), number < 99);
+    }
+    // Others go behind those that were gathered, whatever their size; and gathering has an end.
+    let (small, large) = (pattern(9, 1), pattern(1 << 20, 2));
+    for frame in [&small, &large, &small] {
+        let _ = near.sender.enqueue(&[frame]).unwrap();
+    }
+    let _ = near.sender.send(&[&small]).unwrap();
+    let expected = [&small, &large, &small, &small];
+    let mut arrived = Vec::new();
+    while arrived.len() < expected.len() {
+        let _ = near.sender.flush().unwrap();
+        arrived.extend(far.receiver.next().unwrap());
+    }
+    assert!(arrived.iter().eq(expected));
+    let crumb = pattern(1 << 10, 3);
+    for _ in 0..1000 {
+        let _ = near.sender.enqueue(&[&crumb]).unwrap();
+        while let Some(frame) = far.receiver.next().unwrap() {
+            assert!(frame == crumb);
+        }
+    }
+    assert!(near.sender.backlog() < 64 << 10, "{}", near.sender.backlog());
 }
 
 fn both_directions_may_be_full_at_once(make: Make) {
