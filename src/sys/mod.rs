@@ -11,11 +11,15 @@
 //! - **Waiting is interruptible by time only.** `EINTR` is never passed on; a deadline that is given holds.
 
 pub mod backtrace;
+#[allow(dead_code)]
+pub mod cpu;
 pub mod fork;
 pub mod panic;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+#[allow(dead_code)]
+pub mod shared;
 pub mod socket;
 pub mod sync;
 pub mod thread;

@@ -58,6 +58,32 @@ pub fn receive(
     Ok(received)
 }
 
+/// Sends one byte whose arrival is all that matters, without waiting. Where the socket is full, enough of them are on their way; where it has ended,
+/// nobody is there to be told.
+pub fn nudge(socket: BorrowedFd<'_>) {
+    let byte = 0_u8;
+    // SAFETY: reads one byte of ours.
+    unsafe { libc::send(socket.as_raw_fd(), (&raw const byte).cast(), 1, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+}
+
+/// Takes in all that has come and forgets it, without waiting; false at the stream's end.
+pub fn discard(socket: BorrowedFd<'_>) -> bool {
+    let mut bytes = [MaybeUninit::<u8>::uninit(); 256];
+    loop {
+        // SAFETY: the kernel writes into our own memory, which nobody reads.
+        let got = unsafe { libc::recv(socket.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT) };
+        match usize::try_from(got) {
+            Ok(0) => return false,
+            Ok(got) if got < bytes.len() => return true,
+            Ok(_) => {}
+            Err(_) => match io::Error::last_os_error().kind() {
+                io::ErrorKind::Interrupted => {}
+                kind => return kind == io::ErrorKind::WouldBlock,
+            },
+        }
+    }
+}
+
 /// Takes possession of the fds in a received message.
 fn take_fds(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
     // SAFETY: the kernel has filled the header and its control memory; both are alive.
@@ -82,5 +108,30 @@ fn take_fds(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
         }
         // SAFETY: the header and the present message are the kernel's.
         control = unsafe { libc::CMSG_NXTHDR(message, control) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::sys::poll::{self, Interest};
+
+    #[test]
+    fn nudges_wake_and_are_forgotten_and_never_wait() {
+        let (near, far) = UnixStream::pair().unwrap();
+        assert!(discard(far.as_fd()));
+        // Far more than the socket takes.
+        (0..100_000).for_each(|_| nudge(near.as_fd()));
+        assert!(poll::wait_one(&far, Interest::Read, None).unwrap().readable);
+        assert!(discard(far.as_fd()));
+        assert!(!poll::wait_one(&far, Interest::Read, Some(std::time::Duration::ZERO)).unwrap().any());
+        nudge(near.as_fd());
+        drop(near);
+        assert!(discard(far.as_fd()));
+        assert!(!discard(far.as_fd()), "the end is behind the last nudge");
+        nudge(far.as_fd());
     }
 }
