@@ -32,6 +32,12 @@ pub enum TransportError {
         /// The announced length.
         length: i32,
     },
+    /// What stands in the memory shared with the other side can't have been written by this crate.
+    #[error("the other side has scribbled over the shared memory: {what} is not possible")]
+    Scribbled {
+        /// What was read.
+        what: &'static str,
+    },
     /// File descriptors go over unix sockets only.
     #[error("file descriptors can be sent over unix sockets only")]
     NoFds,
@@ -93,7 +99,7 @@ impl TransportError {
         match self {
             Self::Closed | Self::Truncated | Self::NobodyListens { .. } => gone(&self.to_string()),
             Self::TooLarge { size, limit } => Error::FrameTooLarge { size, limit },
-            Self::Garbage { .. } => Error::protocol(format!("{place}: {self}")),
+            Self::Garbage { .. } | Self::Scribbled { .. } => Error::protocol(format!("{place}: {self}")),
             Self::Inherited => Error::State { what: self.to_string() },
             Self::TimedOut { after, .. } => Error::Timeout { after },
             Self::Address(error) => error.into(),

@@ -7,18 +7,13 @@ use std::sync::Arc;
 
 use super::TransportError;
 use super::frame::{Header, MAX_HEADER};
+use super::ring::{Hints, Incoming};
 use super::socket::{Socket, is_end};
+use super::spares::{self, Spares};
 use crate::sys::socket::{MAX_FDS, receive};
 
 /// The read buffer in bytes: many small frames come in with one system call, and what is larger gets its own memory.
-const BUFFER: usize = 64 << 10;
-
-/// The first memory that a large frame gets in bytes, whatever it announces; from there on it doubles as bytes arrive.
-const FIRST: usize = 1 << 20;
-
-/// The largest buffer in bytes that is kept for reuse. Reuse saves the page faults, which are most of the cost of a
-/// large frame; kept is what an active connection may hold without being asked.
-const KEPT: usize = 16 << 20;
+const BUFFER: usize = spares::SMALL;
 
 /// The limit in bytes until one is set.
 const DEFAULT_LIMIT: u64 = 1 << 30;
@@ -40,8 +35,10 @@ pub struct Receiver {
     /// fds and where in the stream they came: after that many bytes.
     fds: VecDeque<(u64, OwnedFd)>,
     fd_limit: usize,
-    /// Buffers given back: one for frames that fit into the read buffer, one for those that don't.
-    spares: [Vec<u8>; 2],
+    /// Buffers given back.
+    spares: Spares,
+    /// Where frames come from once the other side has left the socket.
+    ring: Option<Box<Incoming>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +58,8 @@ impl Receiver {
             read: 0,
             fds: VecDeque::new(),
             fd_limit: MAX_FDS,
-            spares: [Vec::new(), Vec::new()],
+            spares: Spares::default(),
+            ring: None,
         }
     }
 
@@ -74,6 +72,9 @@ impl Receiver {
     #[allow(clippy::should_implement_trait)] // It is not: an iterator's `None` would be its end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         self.socket.check()?;
+        if let Some(ring) = &mut self.ring {
+            return ring.next(self.socket.as_fd(), self.limit, &mut self.spares);
+        }
         loop {
             if let Some(frame) = self.take()? {
                 return Ok(Some(frame));
@@ -86,6 +87,9 @@ impl Receiver {
 
     /// Whether [`next`](Self::next) has something to say without asking the system: a whole frame, or a bad one.
     pub fn is_ready(&self) -> bool {
+        if let Some(ring) = &self.ring {
+            return self.socket.check().is_err() || ring.is_ready();
+        }
         match (&self.large, Header::parse(self.unread())) {
             (Some(large), _) => large.body.len() == large.size,
             (None, Ok(header)) => {
@@ -115,12 +119,8 @@ impl Receiver {
     }
 
     /// Gives the memory of a frame back, to be used for another.
-    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        let spare = &mut self.spares[usize::from(buffer.capacity() > BUFFER)];
-        if buffer.capacity() > spare.capacity() && buffer.capacity() <= KEPT {
-            *spare = buffer;
-        }
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.spares.recycle(buffer);
     }
 
     /// Gives up all memory that holds nothing: for a connection that has fallen silent.
@@ -129,7 +129,52 @@ impl Receiver {
             self.buffer = Vec::new();
             self.taken = 0;
         }
-        self.spares = [Vec::new(), Vec::new()];
+        self.spares.clear();
+    }
+
+    /// Takes frames out of shared memory from now on: the last frame on the socket has been read.
+    pub fn upgrade(&mut self, ring: Incoming) {
+        self.ring = Some(Box::new(ring));
+        self.buffer = Vec::new();
+        self.taken = 0;
+    }
+
+    /// Whether frames come through shared memory.
+    pub fn is_upgraded(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// To be asked before sleeping on the fd: false if something has come that no event will tell of. After true, the other side makes the fd readable with
+    /// the next thing that it sends or takes out, and [`next`](Self::next) must be called before this is asked again.
+    pub fn settle(&mut self) -> bool {
+        self.socket.check().is_err() || self.ring.as_mut().is_none_or(|ring| ring.settle(false))
+    }
+
+    /// As [`settle`](Self::settle), for one who does not want to read for now, only to be told of room.
+    pub fn settle_deaf(&mut self) {
+        if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
+            ring.settle(true);
+        }
+    }
+
+    /// The fd was readable: takes in what that meant, where it is not frames.
+    pub fn heed(&mut self) {
+        if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
+            ring.heed(self.socket.as_fd());
+        }
+    }
+
+    /// Tells the other side how to wait for this one, where it can be told.
+    pub fn tell(&mut self, hints: Hints) {
+        if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
+            ring.tell(hints);
+        }
+    }
+
+    /// What the other side has told, where it can.
+    pub fn hints(&self) -> Option<Hints> {
+        let ring = self.ring.as_ref().filter(|_| self.socket.check().is_ok())?;
+        Some(ring.hints())
     }
 
     /// What to poll: readable means that [`next`](Self::next) is worth a call.
@@ -141,7 +186,8 @@ impl Receiver {
     /// How many bytes of memory this half holds now.
     pub fn memory(&self) -> usize {
         let large = self.large.as_ref().map_or(0, |large| large.body.capacity());
-        self.buffer.capacity() + large + self.spares.iter().map(Vec::capacity).sum::<usize>()
+        let ring = self.ring.as_ref().map_or(0, |ring| ring.memory());
+        self.buffer.capacity() + large + ring + self.spares.memory()
     }
 
     fn unread(&self) -> &[u8] {
@@ -165,13 +211,13 @@ impl Receiver {
         };
         let begin = self.taken + header.length;
         if header.frame() <= self.unread().len() {
-            let mut body = self.memory_for(size);
+            let mut body = self.spares.memory_for(size);
             body.extend_from_slice(&self.buffer[begin..begin + size]);
             self.taken = begin + size;
             return Ok(Some(body));
         }
         if header.frame() > self.capacity() {
-            let mut body = self.memory_for(size);
+            let mut body = self.spares.memory_for(size);
             body.extend_from_slice(&self.buffer[begin..]);
             self.buffer.clear();
             self.taken = 0;
@@ -180,21 +226,12 @@ impl Receiver {
         Ok(None)
     }
 
-    /// Empty memory for a frame: a recycled buffer that is not far too large for it, or else a new one.
-    fn memory_for(&mut self, size: usize) -> Vec<u8> {
-        let spare = &mut self.spares[usize::from(size > BUFFER)];
-        let fits = (size..=size.saturating_mul(4).max(1 << 10)).contains(&spare.capacity());
-        if fits { std::mem::take(spare) } else { Vec::with_capacity(size.min(FIRST)) }
-    }
-
     /// Reads once; false when nothing is there.
     fn fill(&mut self) -> Result<bool, TransportError> {
         let capacity = self.capacity();
         let (buffer, room) = match &mut self.large {
             Some(Large { body, size }) => {
-                if body.len() == body.capacity() {
-                    body.reserve_exact(body.len().max(FIRST).min(*size - body.len()));
-                }
+                Spares::make_room(body, *size);
                 let room = (body.capacity() - body.len()).min(*size - body.len());
                 (body, room)
             }

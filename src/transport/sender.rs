@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use super::TransportError;
 use super::frame::header;
 use super::peer::Peer;
+use super::ring::Outgoing;
 use super::socket::{Socket, is_end};
+use crate::sys::poll::{self, Interest};
 
 /// How many parts of a frame are gathered without taking memory.
 const FEW: usize = 8;
@@ -41,6 +44,8 @@ pub struct Sender {
     queue: VecDeque<Chunk>,
     /// The bytes in `queue`.
     backlog: usize,
+    /// Where frames go once this side has left the socket. What `queue` holds then still goes by the socket, and is read before them.
+    ring: Option<Box<Outgoing>>,
 }
 
 /// Bytes that did not fit.
@@ -55,7 +60,7 @@ struct Chunk {
 
 impl Sender {
     pub(super) fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, queue: VecDeque::new(), backlog: 0 }
+        Self { socket, queue: VecDeque::new(), backlog: 0, ring: None }
     }
 
     /// Sends one frame, made of `parts`, behind all that was sent before. Does not wait: what does not fit is copied
@@ -73,7 +78,7 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send), and [`TransportError::NoFds`] where the transport carries none; nothing was sent then.
     pub fn send_with_fd(&mut self, parts: &[&[u8]], fd: OwnedFd) -> Result<Progress, TransportError> {
-        if !self.socket.carries_fds() {
+        if !self.socket.carries_fds() || self.ring.is_some() {
             return Err(TransportError::NoFds);
         }
         self.send_frame(parts, Some(fd))
@@ -86,12 +91,31 @@ impl Sender {
     /// As [`send`](Self::send).
     pub fn enqueue(&mut self, parts: &[&[u8]]) -> Result<Progress, TransportError> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
-        if size >= LARGE {
+        if size >= LARGE || self.ring.is_some() {
+            // Shared memory takes no system call to be saved.
             return self.send(parts);
         }
         let (bytes, start) = header(size as u64);
         self.keep(&bytes[start..], parts, 0, None);
         if self.backlog >= CHUNK { self.flush() } else { Ok(Progress::Pending) }
+    }
+
+    /// As [`send`](Self::send), of a frame whose last part is a vector of the caller's: if it has to be kept, it is taken instead of copied, so that `body` may
+    /// be empty afterwards.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_body(&mut self, head: &[u8], body: &mut Vec<u8>) -> Result<Progress, TransportError> {
+        if self.ring.is_none() {
+            return self.send_frame(&[head, body], None);
+        }
+        self.socket.check()?;
+        self.send_ring(&[head], Some(body))
+    }
+
+    /// Sends through shared memory from now on. The other side must have been told so by the last frame.
+    pub fn upgrade(&mut self, ring: Outgoing) {
+        self.ring = Some(Box::new(ring));
     }
 
     /// Sends what was kept, as far as it fits now.
@@ -109,12 +133,21 @@ impl Sender {
             }
             self.queue.pop_front();
         }
-        Ok(Progress::Done)
+        match &mut self.ring {
+            Some(ring) if ring.backlog() > 0 => ring.flush(self.socket.as_fd()),
+            _ => Ok(Progress::Done),
+        }
     }
 
     /// How many bytes are kept.
     pub fn backlog(&self) -> usize {
-        self.backlog
+        self.backlog + self.ring.as_ref().map_or(0, |ring| ring.backlog())
+    }
+
+    /// Whether a writable fd means that [`flush`](Self::flush) is worth a call. Where it does not, a readable one does, after the receiver was
+    /// [settled](super::Receiver::settle).
+    pub fn awaits_socket(&self) -> bool {
+        self.backlog > 0
     }
 
     /// Ends both directions: the other side, and whoever polls this one, learn of it at once. What is kept is lost.
@@ -134,6 +167,9 @@ impl Sender {
 
     fn send_frame(&mut self, parts: &[&[u8]], mut fd: Option<OwnedFd>) -> Result<Progress, TransportError> {
         self.socket.check()?;
+        if self.ring.is_some() {
+            return self.send_ring(parts, None);
+        }
         let size: usize = parts.iter().map(|part| part.len()).sum();
         let (bytes, start) = header(size as u64);
         let header = &bytes[start..];
@@ -162,6 +198,19 @@ impl Sender {
         }
         self.keep(header, parts, sent, fd);
         Ok(Progress::Pending)
+    }
+
+    fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Vec<u8>>) -> Result<Progress, TransportError> {
+        let Some(ring) = &mut self.ring else { return Err(TransportError::Closed) };
+        let sent = ring.send(parts, body, self.socket.as_fd())?;
+        // Only the socket tells that nobody will ever take anything out; it is asked where one would have to wait anyway.
+        if sent == Progress::Pending {
+            let end = poll::wait_one(self.socket.as_fd(), Interest::HangUp, Some(Duration::ZERO));
+            if end.is_ok_and(|end| end.hung_up) {
+                return Err(TransportError::Closed);
+            }
+        }
+        Ok(sent)
     }
 
     /// Keeps what follows the first `sent` bytes of a frame.

@@ -23,6 +23,9 @@ fn next(receiver: &mut Receiver) -> Result<Vec<u8>, TransportError> {
         if let Some(frame) = receiver.next()? {
             return Ok(frame);
         }
+        if !receiver.settle() {
+            continue;
+        }
         let ready = poll::wait_one(receiver.fd(), Interest::Read, Some(Duration::from_secs(60))).unwrap();
         assert!(ready.any(), "nothing arrives");
     }
@@ -65,6 +68,24 @@ fn over_abstract() -> (Connection, Connection) {
 fn over_pair() -> (Connection, Connection) {
     let (near, far) = UnixStream::pair().unwrap();
     (Connection::new(near).unwrap(), Connection::new(far).unwrap())
+}
+
+/// A pair that has left its socket, in both directions.
+fn over_ring() -> (Connection, Connection) {
+    let (mut near, mut far) = over_pair();
+    let (server, fd) = Ring::create().unwrap();
+    let client = Ring::adopt(fd).unwrap();
+    near.sender.upgrade(server.outgoing);
+    near.receiver.upgrade(server.incoming);
+    far.sender.upgrade(client.outgoing);
+    far.receiver.upgrade(client.incoming);
+    (near, far)
+}
+
+/// The same, seen from the other side.
+fn over_ring_back() -> (Connection, Connection) {
+    let (near, far) = over_ring();
+    (far, near)
 }
 
 fn over_tcp() -> (Connection, Connection) {

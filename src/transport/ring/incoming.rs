@@ -1,0 +1,179 @@
+//! The receiving half: whole frames out, and sleep.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cells::{self, Kind};
+use super::layout::{Memory, Side};
+use super::{Hints, bulk, doorbell};
+use crate::sys::socket::{discard, nudge};
+use crate::transport::TransportError;
+use crate::transport::spares::Spares;
+
+/// A large frame that is arriving.
+#[derive(Debug)]
+struct Large {
+    body: Vec<u8>,
+    size: usize,
+}
+
+/// Receives frames through shared memory.
+#[derive(Debug)]
+pub struct Incoming {
+    pub(super) memory: Arc<Memory>,
+    side: Side,
+    cells: cells::Consumer,
+    bulk: bulk::Consumer,
+    large: Option<Large>,
+    /// Whether this side's word is raised.
+    asleep: bool,
+    /// Whether something was taken out since the other side was last looked at: it may sleep until there is room.
+    made_room: bool,
+    /// Whether the socket has ended: what lies in the memory is all that will ever come.
+    ended: bool,
+    /// What was last told to the other side.
+    told: Hints,
+}
+
+impl Incoming {
+    pub(super) fn new(memory: Arc<Memory>, side: Side) -> Self {
+        let way = side.other().way_out();
+        Self {
+            side,
+            cells: cells::Consumer::new(Arc::clone(&memory), way),
+            bulk: bulk::Consumer::new(Arc::clone(&memory), way),
+            memory,
+            large: None,
+            asleep: false,
+            made_room: false,
+            ended: false,
+            told: Hints { cpu: 0, active: 0 },
+        }
+    }
+
+    /// The next frame; `None` when it has not wholly come.
+    pub(in crate::transport) fn next(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        limit: u64,
+        spares: &mut Spares,
+    ) -> Result<Option<Vec<u8>>, TransportError> {
+        if self.asleep {
+            self.rise(socket);
+        }
+        let frame = self.take(socket, limit, spares)?;
+        if frame.is_some() {
+            return Ok(frame);
+        }
+        if self.ended {
+            return Err(if self.large.is_some() { TransportError::Truncated } else { TransportError::Closed });
+        }
+        if self.made_room {
+            self.ring(socket);
+        }
+        Ok(None)
+    }
+
+    fn take(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        limit: u64,
+        spares: &mut Spares,
+    ) -> Result<Option<Vec<u8>>, TransportError> {
+        if self.large.is_none() {
+            let Some(record) = self.cells.peek()? else { return Ok(None) };
+            match record.kind {
+                Kind::Frame if record.length as u64 <= limit => {
+                    let mut body = spares.memory_for(record.length);
+                    self.cells.take(record, &mut body);
+                    self.made_room = true;
+                    return Ok(Some(body));
+                }
+                Kind::Frame => return Err(TransportError::TooLarge { size: record.length as u64, limit }),
+                Kind::Bulk => {
+                    let mut size = Vec::with_capacity(8);
+                    // Looked at before it is taken out: an error is the same however often it is asked for.
+                    self.cells.read(record, &mut size);
+                    let size = size.first_chunk().map_or(u64::MAX, |size| u64::from_le_bytes(*size));
+                    let Some(size) = usize::try_from(size).ok().filter(|&real| size <= limit && real > 0) else {
+                        return Err(TransportError::TooLarge { size, limit });
+                    };
+                    self.cells.skip(record);
+                    self.made_room = true;
+                    self.large = Some(Large { body: spares.memory_for(size), size });
+                }
+            }
+        }
+        while let Some(large) = &mut self.large {
+            let missing = large.size - large.body.len();
+            if missing == 0 {
+                return Ok(self.large.take().map(|large| large.body));
+            }
+            Spares::make_room(&mut large.body, large.size);
+            let room = large.body.capacity() - large.body.len();
+            let count = self.bulk.pull(missing.min(room), &mut large.body)?;
+            if count == 0 {
+                break;
+            }
+            // The sender may sleep until there is room for the next piece.
+            self.ring(socket);
+        }
+        Ok(None)
+    }
+
+    /// Whether [`next`](Self::next) has something to say.
+    pub(in crate::transport) fn is_ready(&self) -> bool {
+        let arriving =
+            |large: &Large| large.body.len() == large.size || self.bulk.ready().map_or(true, |ready| ready > 0);
+        self.ended || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
+    }
+
+    /// Prepares to sleep on the socket; false if there is something to be done first. With `deaf`, what lies ready to be read does not count.
+    pub(in crate::transport) fn settle(&mut self, deaf: bool) -> bool {
+        self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || deaf || !self.is_ready());
+        self.asleep
+    }
+
+    /// The socket has something to say: takes it in, be it the doorbell or the end.
+    pub(in crate::transport) fn heed(&mut self, socket: BorrowedFd<'_>) {
+        self.rise(socket);
+    }
+
+    fn rise(&mut self, socket: BorrowedFd<'_>) {
+        doorbell::rise(&self.memory.side(self.side).asleep);
+        self.asleep = false;
+        self.ended |= !discard(socket);
+    }
+
+    /// Wakes the other side if it sleeps; after room was made.
+    fn ring(&mut self, socket: BorrowedFd<'_>) {
+        self.made_room = false;
+        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
+            nudge(socket);
+        }
+    }
+
+    /// Tells the other side where this one runs.
+    pub(in crate::transport) fn tell(&mut self, hints: Hints) {
+        if self.told != hints {
+            self.told = hints;
+            let words = self.memory.side(self.side);
+            // Pair with the loads in `hints`; nothing depends on them.
+            words.cpu.store(hints.cpu, Ordering::Relaxed);
+            words.active.store(hints.active, Ordering::Relaxed);
+        }
+    }
+
+    /// What the other side has told.
+    pub(in crate::transport) fn hints(&self) -> Hints {
+        let words = self.memory.side(self.side.other());
+        Hints { cpu: words.cpu.load(Ordering::Relaxed), active: words.active.load(Ordering::Relaxed) }
+    }
+
+    #[cfg(test)]
+    /// How many bytes of private memory the arriving frame holds.
+    pub(in crate::transport) fn memory(&self) -> usize {
+        self.large.as_ref().map_or(0, |large| large.body.capacity())
+    }
+}

@@ -1,0 +1,111 @@
+//! The doorbell protocol, run through every order of steps that the memory model allows. A wake-up that is lost shows as a deadlock.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib transport::ring::model`, or `ci/loom`.
+
+use loom::sync::atomic::{AtomicU32, Ordering, fence};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use super::doorbell::{Word, must_ring, rise, settle};
+
+impl Word for AtomicU32 {
+    fn load(&self, order: Ordering) -> u32 {
+        self.load(order)
+    }
+
+    fn store(&self, value: u32, order: Ordering) {
+        self.store(value, order);
+    }
+
+    fn swap(&self, value: u32, order: Ordering) -> u32 {
+        self.swap(value, order)
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}
+
+/// One side: its word, and its end of the socket.
+struct Side {
+    asleep: AtomicU32,
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Side {
+    fn new() -> Self {
+        Self { asleep: AtomicU32::new(0), rung: Mutex::new(false), bell: Condvar::new() }
+    }
+
+    fn ring_if_asleep(&self) {
+        if must_ring(&self.asleep) {
+            *self.rung.lock().unwrap() = true;
+            self.bell.notify_one();
+        }
+    }
+
+    fn sleep_unless(&self, ready: impl Fn() -> bool) {
+        if settle(&self.asleep, || !ready()) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.bell.wait(rung).unwrap();
+            }
+            *rung = false;
+        }
+        rise(&self.asleep);
+    }
+}
+
+#[test]
+fn a_sleeper_is_woken_for_what_was_published() {
+    loom::model(|| {
+        let receiver = Arc::new(Side::new());
+        let published = Arc::new(AtomicU32::new(0));
+        let sender = {
+            let (receiver, published) = (Arc::clone(&receiver), Arc::clone(&published));
+            thread::spawn(move || {
+                published.store(1, Ordering::Release);
+                receiver.ring_if_asleep();
+            })
+        };
+        while published.load(Ordering::Acquire) == 0 {
+            receiver.sleep_unless(|| published.load(Ordering::Relaxed) != 0);
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// A ring of one place: the sender sleeps until there is room, the receiver until there is a frame.
+#[test]
+fn both_sides_sleep_and_neither_for_ever() {
+    const FRAMES: u32 = 2;
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let sides = Arc::new((Side::new(), Side::new()));
+        let counts = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+        let sender = {
+            let (sides, counts) = (Arc::clone(&sides), Arc::clone(&counts));
+            thread::spawn(move || {
+                let ((me, receiver), (written, taken)) = (&*sides, &*counts);
+                for frame in 0..FRAMES {
+                    while taken.load(Ordering::Acquire) < frame {
+                        me.sleep_unless(|| taken.load(Ordering::Relaxed) >= frame);
+                    }
+                    written.store(frame + 1, Ordering::Release);
+                    receiver.ring_if_asleep();
+                }
+            })
+        };
+        let ((sender_side, me), (written, taken)) = (&*sides, &*counts);
+        for frame in 0..FRAMES {
+            while written.load(Ordering::Acquire) <= frame {
+                me.sleep_unless(|| written.load(Ordering::Relaxed) > frame);
+            }
+            taken.store(frame + 1, Ordering::Release);
+            sender_side.ring_if_asleep();
+        }
+        sender.join().unwrap();
+    });
+}

@@ -1,0 +1,189 @@
+//! The sending half: whole frames in, and what does not fit kept.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use super::cells::{self, Kind, MAX_RECORD};
+use super::layout::{Memory, Side};
+use super::{bulk, doorbell};
+use crate::sys::socket::nudge;
+use crate::transport::{Progress, TransportError};
+
+/// A frame that is kept, or the rest of one.
+#[derive(Debug)]
+struct Kept {
+    /// Head and body, so that a large body need not be moved behind its head.
+    parts: [Vec<u8>; 2],
+    /// How many bytes of both are out.
+    sent: usize,
+    /// Whether its length is out, and its bytes stream.
+    announced: bool,
+}
+
+impl Kept {
+    fn length(&self) -> usize {
+        self.parts[0].len() + self.parts[1].len()
+    }
+}
+
+/// Sends frames through shared memory.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub(super) memory: Arc<Memory>,
+    side: Side,
+    cells: cells::Producer,
+    bulk: bulk::Producer,
+    queue: VecDeque<Kept>,
+    backlog: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new(memory: Arc<Memory>, side: Side) -> Self {
+        let way = side.way_out();
+        Self {
+            side,
+            cells: cells::Producer::new(Arc::clone(&memory), way),
+            bulk: bulk::Producer::new(Arc::clone(&memory), way),
+            memory,
+            queue: VecDeque::new(),
+            backlog: 0,
+        }
+    }
+
+    /// Sends one frame behind all that was sent before. A body that has to be kept is taken out of `body` where that is given; `parts` are then what stands before it.
+    pub(in crate::transport) fn send(
+        &mut self,
+        parts: &[&[u8]],
+        body: Option<&mut Vec<u8>>,
+        socket: BorrowedFd<'_>,
+    ) -> Result<Progress, TransportError> {
+        debug_assert!(self.memory.is_here(), "the socket's stamp was asked");
+        let head: usize = parts.iter().map(|part| part.len()).sum();
+        let size = head + body.as_ref().map_or(0, |body| body.len());
+        if self.queue.is_empty() && size <= MAX_RECORD {
+            let pushed = match (parts, &body) {
+                ([head], Some(body)) => self.cells.push(Kind::Frame, size, &[head, body])?,
+                (parts, None) => self.cells.push(Kind::Frame, size, parts)?,
+                (parts, Some(body)) => self.cells.push(Kind::Frame, size, &[&parts.concat(), body])?,
+            };
+            if pushed {
+                self.ring(socket);
+                return Ok(Progress::Done);
+            }
+        }
+        let mut sent = 0;
+        let mut announced = false;
+        if self.queue.is_empty() && size > MAX_RECORD && self.announce(size, socket)? {
+            announced = true;
+            for part in parts.iter().copied().chain(body.as_deref().map(Vec::as_slice)) {
+                let count = self.stream(part, socket)?;
+                sent += count;
+                if count < part.len() {
+                    break;
+                }
+            }
+            if sent == size {
+                return Ok(Progress::Done);
+            }
+        }
+        // What is out of the parts before the body need not be kept.
+        let kept = match body {
+            Some(body) => Kept { parts: [parts.concat(), std::mem::take(body)], sent, announced },
+            None => {
+                let mut rest = Vec::with_capacity(size - sent);
+                let mut skip = sent;
+                for part in parts {
+                    let skipped = skip.min(part.len());
+                    rest.extend_from_slice(&part[skipped..]);
+                    skip -= skipped;
+                }
+                Kept { parts: [Vec::new(), rest], sent: 0, announced }
+            }
+        };
+        self.backlog += kept.length() - kept.sent;
+        self.queue.push_back(kept);
+        Ok(Progress::Pending)
+    }
+
+    /// Sends what was kept, as far as it fits now.
+    pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Progress, TransportError> {
+        while let Some(mut kept) = self.queue.pop_front() {
+            let before = kept.sent;
+            let done = self.advance(&mut kept, socket);
+            self.backlog -= kept.sent - before;
+            match done {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.queue.push_front(kept);
+                    return Ok(Progress::Pending);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Goes on with a kept frame; true when all of it is out.
+    fn advance(&mut self, kept: &mut Kept, socket: BorrowedFd<'_>) -> Result<bool, TransportError> {
+        let length = kept.length();
+        if !kept.announced {
+            if length <= MAX_RECORD {
+                let pushed = self.cells.push(Kind::Frame, length, &[&kept.parts[0], &kept.parts[1]])?;
+                if pushed {
+                    kept.sent = length;
+                    self.ring(socket);
+                }
+                return Ok(pushed);
+            }
+            if !self.announce(length, socket)? {
+                return Ok(false);
+            }
+            kept.announced = true;
+        }
+        while kept.sent < length {
+            let [head, body] = &kept.parts;
+            let rest = head.get(kept.sent..).filter(|rest| !rest.is_empty());
+            let rest = rest.unwrap_or_else(|| &body[kept.sent - head.len()..]);
+            let count = self.stream(rest, socket)?;
+            if count == 0 {
+                return Ok(false);
+            }
+            kept.sent += count;
+        }
+        Ok(true)
+    }
+
+    fn announce(&mut self, size: usize, socket: BorrowedFd<'_>) -> Result<bool, TransportError> {
+        let announced = self.cells.push(Kind::Bulk, 8, &[&(size as u64).to_le_bytes()])?;
+        if announced {
+            self.ring(socket);
+        }
+        Ok(announced)
+    }
+
+    /// Streams as much as there is room for.
+    fn stream(&mut self, bytes: &[u8], socket: BorrowedFd<'_>) -> Result<usize, TransportError> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let count = self.bulk.push(&bytes[sent..])?;
+            if count == 0 {
+                break;
+            }
+            sent += count;
+            self.ring(socket);
+        }
+        Ok(sent)
+    }
+
+    /// Wakes the other side if it sleeps; after anything was published.
+    fn ring(&self, socket: BorrowedFd<'_>) {
+        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
+            nudge(socket);
+        }
+    }
+
+    pub(in crate::transport) fn backlog(&self) -> usize {
+        self.backlog
+    }
+}
