@@ -93,8 +93,23 @@ pub struct Returned {
     pub status: Status,
     frame: Vec<u8>,
     payload: Range<usize>,
+    /// Where the frame's memory goes back to, if it is worth it.
+    home: Option<Arc<Client>>,
     /// The proxies in it, each a reference of this process.
     pub carried: Vec<Carried>,
+}
+
+/// The smallest frame in bytes whose memory is used again: from here on the system takes memory away when it is freed, and fresh pages cost more than copying.
+const LARGE: usize = 64 << 10;
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        if let Some(client) = self.home.take()
+            && client.is_own()
+        {
+            client.state().pool.recycle(std::mem::take(&mut self.frame));
+        }
+    }
 }
 
 impl Returned {
@@ -140,7 +155,8 @@ impl Client {
         let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
         let (head, length) = (reply.head, reply.payload.len());
         let payload = frame.len() - length..frame.len();
-        Ok((head, Returned { status: head.status, payload, frame, carried }))
+        let home = (frame.capacity() > LARGE).then(|| Arc::clone(self));
+        Ok((head, Returned { status: head.status, payload, frame, home, carried }))
     }
 
     fn count(self: &Arc<Self>, reply: &Reply<'_>) -> Vec<Carried> {

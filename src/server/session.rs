@@ -33,6 +33,9 @@ use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
 use crate::sys::sync::Mutex;
 use crate::transport::{Progress, Receiver, Sender, TransportError};
 
+/// A reply of this many bytes is not copied when it has to wait for its reader.
+const LARGE: usize = 64 << 10;
+
 struct Outbound {
     sender: Sender,
     deliveries: Deliveries,
@@ -369,7 +372,7 @@ impl Session {
 
     /// Writes a reply, or says why it can't be sent.
     fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), Unsent> {
-        let Answer { status, payload, carried, put_back } = answer;
+        let Answer { status, mut payload, carried, put_back } = answer;
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return Err(Unsent { put_back, too_large: None });
@@ -390,16 +393,18 @@ impl Session {
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
         let grants = self.record.grant(entries.iter());
         outbound.deliveries.send(grants, put_back);
-        let parts: [&[u8]; 2] = [&head, &payload];
-        if lead::has_turn(self) {
-            let _: Result<Progress, TransportError> = outbound.sender.enqueue(&parts);
+        if payload.len() >= LARGE {
+            let sent = outbound.sender.send_body(&head, &mut payload);
+            self.after_sending(&outbound, sent, core);
+        } else if lead::has_turn(self) {
+            let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
             if !std::mem::replace(&mut outbound.corked, true)
                 && let Some(me) = self.me.upgrade()
             {
                 core.streams.cork(me);
             }
         } else {
-            let sent = outbound.sender.send(&parts);
+            let sent = outbound.sender.send(&[&head, &payload]);
             self.after_sending(&outbound, sent, core);
         }
         outbound.head = head;

@@ -106,11 +106,28 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_body(&mut self, head: &[u8], body: &mut Vec<u8>) -> Result<Progress, TransportError> {
-        if self.ring.is_none() {
-            return self.send_frame(&[head, body], None);
-        }
         self.socket.check()?;
-        self.send_ring(&[head], Some(body))
+        if self.ring.is_some() {
+            return self.send_ring(&[head], Some(body));
+        }
+        let (bytes, start) = header((head.len() + body.len()) as u64);
+        let header = &bytes[start..];
+        let before = header.len() + head.len();
+        let mut parts = [IoSlice::new(header), IoSlice::new(head), IoSlice::new(body)];
+        let sent = match self.flush()? {
+            Progress::Done => transmit(&self.socket, &mut parts, &mut None)?,
+            Progress::Pending => 0,
+        };
+        if sent == before + body.len() {
+            return Ok(Progress::Done);
+        }
+        if sent < before {
+            self.keep(header, &[head], sent, None);
+        }
+        let sent = sent.saturating_sub(before);
+        self.backlog += body.len() - sent;
+        self.queue.push_back(Chunk { bytes: std::mem::take(body), sent, fd: None });
+        Ok(Progress::Pending)
     }
 
     /// Sends through shared memory from now on. The other side must have been told so by the last frame.

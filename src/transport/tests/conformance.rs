@@ -18,7 +18,7 @@ macro_rules! conform {
                 both_directions_may_be_full_at_once, frames_over_the_limit_are_refused, small_limits_bound_what_is_held,
                 shutting_down_wakes_both_sides, large_memory_is_reused_and_given_up, sending_to_nobody_is_an_error,
                 what_was_sent_before_the_end_arrives, a_forked_child_can_do_nothing, frames_of_many_parts_are_one,
-                bodies_that_do_not_fit_are_taken);
+                bodies_that_do_not_fit_are_taken, taken_bodies_keep_their_places);
         }
     )*};
     (@ $make:path, $($clause:ident),*) => {$(
@@ -321,6 +321,28 @@ fn what_was_sent_before_the_end_arrives(make: Make) {
     for _ in 0..2 {
         assert!(matches!(next(&mut far.receiver), Err(TransportError::Closed)));
     }
+}
+
+/// Behind a backlog, too, and with small frames around, which must not join what was taken.
+fn taken_bodies_keep_their_places(make: Make) {
+    let (mut near, mut far) = make();
+    let (small, large) = (pattern(100, 1), pattern(5 << 20, 2));
+    let mut sent = Vec::new();
+    for (number, body) in (0_u8..).zip([&small, &large, &small, &large, &large, &small]) {
+        let _: Progress = near.sender.send_body(&[number; 3], &mut body.clone()).unwrap();
+        let _: Progress = near.sender.send(&[&[number]]).unwrap();
+        sent.extend([[&[number; 3], &body[..]].concat(), vec![number]]);
+    }
+    assert!(near.sender.backlog() > 1 << 20);
+    let mut arrived = Vec::new();
+    while arrived.len() < sent.len() {
+        let _ = near.sender.flush().unwrap();
+        while let Some(frame) = far.receiver.next().unwrap() {
+            arrived.push(frame);
+        }
+    }
+    assert!(arrived == sent);
+    assert_eq!(near.sender.backlog(), 0);
 }
 
 fn bodies_that_do_not_fit_are_taken(make: Make) {
