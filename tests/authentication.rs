@@ -1,26 +1,18 @@
 //! Strangers: whoever can't prove that he knows the key learns why, costs the server next to nothing, and disturbs nobody.
 //!
-//! Spoken by hand over raw sockets, so that what is said on the wire is held here, too. Sockets are shut down, not only closed: servers of other tests, forked
-//! meanwhile, hold copies of them.
+//! Spoken by hand over raw sockets, so that what is said on the wire is held here, too.
 
 #![allow(missing_docs)]
 
 mod common;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Read;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+use common::raw::{CONTROL, DATA, FAILURE, GREETING, KEY, Raw, WELCOME, hello, proof};
 use common::{LIMIT, eventually};
-use hmac::{Hmac, KeyInit, Mac};
 use multiproc::{BaseManager, Builder, Error, Proxy};
-use sha2::Sha256;
-
-const KEY: &[u8] = b"a key that is known";
-const GREETING: &[u8] = b"#CHALLENGE#{sha256}";
-const WELCOME: &[u8] = b"#WELCOME#";
-const FAILURE: &[u8] = b"#FAILURE#";
 
 #[derive(Default)]
 pub struct Counter {
@@ -41,96 +33,6 @@ impl Counter {
 
 fn builder() -> Builder {
     BaseManager::builder().register::<Counter>().authkey(KEY)
-}
-
-/// One side of a raw connection.
-struct Raw(UnixStream);
-
-impl Raw {
-    fn to(manager: &BaseManager) -> Self {
-        let path = manager.address().strip_prefix("unix:").expect("a unix socket");
-        Self::new(UnixStream::connect(path).expect("the server accepts"))
-    }
-
-    fn new(stream: UnixStream) -> Self {
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.set_write_timeout(Some(LIMIT)).unwrap();
-        Self(stream)
-    }
-
-    /// Sends bytes as they are. That the other side has had enough already is no error.
-    fn say(&mut self, bytes: &[u8]) {
-        let _ = self.0.write_all(bytes);
-    }
-
-    fn frame(&mut self, body: &[u8]) {
-        let length = i32::try_from(body.len()).unwrap().to_be_bytes();
-        self.say(&[&length[..], body].concat());
-    }
-
-    /// The next frame; `None` at the end.
-    #[track_caller]
-    fn hear(&mut self) -> Option<Vec<u8>> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).map_err(|error| ended(&error)).ok()?;
-        let mut body = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
-        self.0.read_exact(&mut body).map_err(|error| ended(&error)).ok()?;
-        Some(body)
-    }
-
-    #[track_caller]
-    fn greeting(&mut self) -> Vec<u8> {
-        let greeting = self.hear().expect("the server speaks first");
-        assert!(greeting.starts_with(GREETING) && greeting.len() == 59, "{greeting:?}");
-        greeting
-    }
-
-    /// The refusal's code and text, and then the end.
-    #[track_caller]
-    fn refusal(&mut self) -> (u8, String) {
-        let frame = self.hear().expect("the server says why");
-        let rest = frame.strip_prefix(FAILURE).unwrap_or_else(|| panic!("{frame:?} is no refusal"));
-        assert_eq!(rest[1..3], [0, 1], "the server's version");
-        let told = (rest[0], String::from_utf8(rest[3..].to_vec()).unwrap());
-        assert_eq!(self.hear(), None, "and closes");
-        told
-    }
-
-    /// Proves the key as a client does, and becomes a connection of that client's.
-    fn prove(&mut self, role: u8, client: [u8; 16], connection: u64) {
-        let greeting = self.greeting();
-        let hello = hello(1, role, client, connection);
-        let proof = proof(KEY, &greeting, &hello);
-        self.frame(&[&hello[..], &proof].concat());
-        let welcome = self.hear().expect("welcomed");
-        assert!(welcome.starts_with(&[WELCOME, b"MPRC"].concat()), "{welcome:?}");
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        let _ = self.0.shutdown(Shutdown::Both);
-    }
-}
-
-/// A time limit is a failure, everything else an end.
-#[track_caller]
-fn ended(error: &std::io::Error) {
-    assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "nothing came within {LIMIT:?}");
-}
-
-fn hello(version: u16, role: u8, client: [u8; 16], connection: u64) -> Vec<u8> {
-    [b"MPRC", &version.to_be_bytes()[..], &[0; 4], &[role], &client, &[9; 32], &connection.to_be_bytes()].concat()
-}
-
-fn proof(key: &[u8], greeting: &[u8], hello: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(b"multiproc client");
-    mac.update(&(greeting.len() as u64).to_be_bytes());
-    mac.update(greeting);
-    mac.update(&(hello.len() as u64).to_be_bytes());
-    mac.update(hello);
-    mac.finalize().into_bytes().into()
 }
 
 fn server(manager: &BaseManager) -> i32 {
@@ -299,22 +201,22 @@ fn an_authenticated_client_that_sends_garbage_ends_its_own_connection_only() {
     let manager = builder().start().unwrap();
     undisturbed(&manager, |counter| {
         let mut control = Raw::to(&manager);
-        control.prove(0, [5; 16], 0);
+        control.prove(CONTROL, [5; 16], 0);
         let garbage: [&[u8]; 6] = [&[], &[0xff; 64], &[1], &[1; 30], &[2, 0, 0], &[7; 3000]];
         for (connection, frame) in (1..).zip(garbage) {
             let mut data = Raw::to(&manager);
-            data.prove(1, [5; 16], connection);
+            data.prove(DATA, [5; 16], connection);
             data.frame(frame);
             assert_eq!(data.hear(), None, "closed after {frame:?}");
             counter.add(0).expect("others are served");
         }
         let mut negative = Raw::to(&manager);
-        negative.prove(1, [5; 16], 99);
+        negative.prove(DATA, [5; 16], 99);
         negative.say(&(-9_i32).to_be_bytes());
         assert_eq!(negative.hear(), None);
         // The control stream is still there; garbage on it ends this client.
         let mut last = Raw::to(&manager);
-        last.prove(1, [5; 16], 100);
+        last.prove(DATA, [5; 16], 100);
         control.frame(&[0xee; 40]);
         assert_eq!(control.hear(), None);
         assert_eq!(last.hear(), None, "its other connections end with it");

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, unsafe_code)]
 
+pub mod raw;
+
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -68,6 +70,13 @@ pub fn try_fork() -> nix::Result<()> {
         ForkResult::Parent { child } => waitpid(child, None).map(drop),
         ForkResult::Child => exit(0),
     }
+}
+
+/// Makes a copy of this process by a bare `clone`, of which no library hears; in the copy, which must leave by [`exit`], it is 0.
+pub fn bare_clone() -> i32 {
+    // SAFETY: without flags and a stack `clone` copies the whole process, as `fork` does; the copy keeps to what is safe there.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    i32::try_from(pid).ok().filter(|&pid| pid >= 0).expect("clone")
 }
 
 /// Keeps tests of one binary apart that count all of a server's objects: a fork by one copies the references of all.
