@@ -19,7 +19,9 @@ mod counter;
 mod dict;
 mod element;
 mod encodes;
+mod entries;
 mod reservation;
+mod update;
 mod watched;
 
 pub use counter::{Counter, CounterDeferred, CounterProxy};

@@ -1,56 +1,96 @@
 //! Whose turn it is to change a cell, when many read, compute and replace it at the same time.
 //!
-//! An update of a client's own making reads a cell with its version, computes, and replaces it if the version is still the same. That needs no turns and starves nobody
-//! for long while few compete; who has failed too often takes a reservation, and those without one must wait. A reservation ends when its holder commits,
-//! lets go, dies, or takes longer than [`LIMIT`].
+//! A turn ends when its holder commits, lets go, dies, or takes longer than it was given. Those behind it wait in the order in which they came: for a turn of their
+//! own, or with a write that is done as soon as nobody holds the cell.
+//!
+//! Invariant: a cell that nobody holds has nobody waiting for it.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::update::Reserved;
 use crate::object::Responder;
 use crate::protocol::ClientId;
 
-/// How long a holder may compute: a turn is for pure functions, and must not stop the others for long where one never comes back from them.
-pub(super) const LIMIT: Duration = Duration::from_secs(1);
+/// A write that waits for a cell to be let go, and answers its caller itself.
+pub(super) trait Write: Send {
+    /// Whether its caller still waits.
+    fn is_wanted(&self) -> bool;
 
-/// How often an update tries without a reservation.
-pub(super) const TRIES: u32 = 8;
+    /// Writes and answers; under no lock.
+    fn write(self: Box<Self>);
+}
 
-/// Somebody's turn, to be answered outside of locks.
-pub(super) struct Turn<K, R> {
+/// What somebody waits for.
+pub(super) enum Waiting {
+    /// For a turn, which lapses after that time.
+    Turn(Responder<Reserved>, Option<Duration>),
+    /// To write.
+    Write(Box<dyn Write>),
+}
+
+impl Waiting {
+    fn is_wanted(&self) -> bool {
+        match self {
+            Self::Turn(responder, _) => responder.is_wanted(),
+            Self::Write(write) => write.is_wanted(),
+        }
+    }
+
+    fn client(&self) -> Option<ClientId> {
+        match self {
+            Self::Turn(responder, _) => responder.caller().and_then(|caller| caller.client),
+            Self::Write(_) => None,
+        }
+    }
+}
+
+/// Somebody's turn, to be used outside of locks.
+pub(super) struct Turn<K> {
     pub(super) cell: K,
     /// Names the reservation; never used again.
     pub(super) reservation: u64,
-    pub(super) responder: Responder<R>,
+    pub(super) waiting: Waiting,
+    /// Whether the former holder died in its turn.
+    pub(super) abandoned: bool,
 }
 
-struct Waiting<R> {
-    client: Option<ClientId>,
-    responder: Responder<R>,
-}
-
-struct Held<R> {
+struct Held {
     reservation: u64,
     client: Option<ClientId>,
-    waiting: VecDeque<Waiting<R>>,
+    /// A former holder has died, and nobody who holds the cell has been told.
+    abandoned: bool,
+    /// By the number in which they came.
+    waiting: BTreeMap<u64, Waiting>,
 }
 
-/// The reservations of one object's cells, which are named by `K`; its holder is answered an `R`.
-pub(super) struct Reservations<K, R> {
-    held: FxHashMap<K, Held<R>>,
+/// What became of somebody who asked.
+pub(super) enum Asked<K> {
+    /// It is its turn.
+    Turn(Turn<K>),
+    /// It waits.
+    Waits,
+    /// It has given up meanwhile.
+    Gone(Waiting),
+}
+
+/// The reservations of one object's cells, which are named by `K`.
+pub(super) struct Reservations<K> {
+    held: FxHashMap<K, Held>,
+    /// The last number given out, to a reservation or to one who waits.
     last: u64,
 }
 
-impl<K, R> Default for Reservations<K, R> {
+impl<K> Default for Reservations<K> {
     fn default() -> Self {
         Self { held: FxHashMap::default(), last: 0 }
     }
 }
 
-impl<K: Clone + Eq + Hash, R> Reservations<K, R> {
+impl<K: Clone + Eq + Hash> Reservations<K> {
     /// Whether somebody has the turn.
     pub(super) fn is_held(&self, cell: &K) -> bool {
         !self.held.is_empty() && self.held.contains_key(cell)
@@ -61,45 +101,62 @@ impl<K: Clone + Eq + Hash, R> Reservations<K, R> {
         self.held.get(cell).is_some_and(|held| held.reservation == reservation)
     }
 
-    /// Asks for the turn: at once, or when those before have had theirs.
-    pub(super) fn reserve(&mut self, cell: K, responder: Responder<R>) -> Option<Turn<K, R>> {
-        let client = responder.caller().and_then(|caller| caller.client);
-        if let Some(held) = self.held.get_mut(&cell) {
-            held.waiting.push_back(Waiting { client, responder });
-            return None;
-        }
+    /// A number for one who is going to ask.
+    pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
-        let reservation = self.last;
-        self.held.insert(cell.clone(), Held { reservation, client, waiting: VecDeque::new() });
-        Some(Turn { cell, reservation, responder })
+        self.last
     }
 
-    /// Ends a turn, if it is still that one's; the next one's.
-    pub(super) fn release(&mut self, cell: &K, reservation: u64) -> Option<Turn<K, R>> {
+    /// Asks for the turn under a [`number`](Self::number): at once, or when those before have had theirs.
+    pub(super) fn ask(&mut self, cell: K, number: u64, waiting: Waiting) -> Asked<K> {
+        // Looked at here, so that one who gives up later finds itself in the queue and takes itself out.
+        if !waiting.is_wanted() {
+            return Asked::Gone(waiting);
+        }
+        if let Some(held) = self.held.get_mut(&cell) {
+            held.waiting.insert(number, waiting);
+            return Asked::Waits;
+        }
+        let held = Held { reservation: number, client: waiting.client(), abandoned: false, waiting: BTreeMap::new() };
+        self.held.insert(cell.clone(), held);
+        Asked::Turn(Turn { cell, reservation: number, waiting, abandoned: false })
+    }
+
+    /// Takes one who waits out of the queue, to be dropped outside of locks.
+    pub(super) fn give_up(&mut self, cell: &K, number: u64) -> Option<Waiting> {
+        self.held.get_mut(cell)?.waiting.remove(&number)
+    }
+
+    /// Ends a turn, if it is still that one's; the next one's. Those who don't wait any more are put into `gone`, to be dropped outside of locks.
+    pub(super) fn release(&mut self, cell: &K, reservation: u64, gone: &mut Vec<Waiting>) -> Option<Turn<K>> {
         let held = self.held.get_mut(cell).filter(|held| held.reservation == reservation)?;
         let next = loop {
-            match held.waiting.pop_front() {
-                Some(next) if !next.responder.is_wanted() => {}
+            match held.waiting.pop_first() {
+                Some((_, next)) if !next.is_wanted() => gone.push(next),
                 other => break other,
             }
         };
-        let Some(Waiting { client, responder }) = next else {
+        let Some((_, waiting)) = next else {
             self.held.remove(cell);
             return None;
         };
         self.last += 1;
-        (held.reservation, held.client) = (self.last, client);
-        Some(Turn { cell: cell.clone(), reservation: self.last, responder })
+        (held.reservation, held.client) = (self.last, waiting.client());
+        // A write does not ask in which state it finds the cell.
+        let abandoned = matches!(waiting, Waiting::Turn(..)) && std::mem::take(&mut held.abandoned);
+        Some(Turn { cell: cell.clone(), reservation: self.last, waiting, abandoned })
     }
 
     /// Ends all turns of a client that is gone; those who are next.
-    pub(super) fn end(&mut self, client: ClientId) -> Vec<Turn<K, R>> {
-        let of_client = |held: &Held<R>| held.client == Some(client);
+    pub(super) fn end(&mut self, client: ClientId, gone: &mut Vec<Waiting>) -> Vec<Turn<K>> {
+        let of_client = |held: &Held| held.client == Some(client);
         let ended: Vec<_> =
             self.held.iter().filter(|(_, held)| of_client(held)).map(|(cell, _)| cell.clone()).collect();
         let turn = |cell: &K| {
-            let reservation = self.held.get(cell)?.reservation;
-            self.release(cell, reservation)
+            let held = self.held.get_mut(cell)?;
+            held.abandoned = true;
+            let reservation = held.reservation;
+            self.release(cell, reservation, gone)
         };
         ended.iter().filter_map(turn).collect()
     }
