@@ -73,12 +73,12 @@ fn a_killed_client_gives_back_though_a_copy_of_it_holds_its_sockets() {
     });
     let mut copy = [0; 4];
     std::io::Read::read_exact(&mut &reader, &mut copy).unwrap();
-    let copy = i32::from_le_bytes(copy);
+    let copy = Child::adopt(i32::from_le_bytes(copy));
     assert_eq!(objects(&manager), 3);
     client.kill();
     come_to(&manager, 0);
-    assert!(common::is_alive(copy), "the copy was to hold the sockets open");
-    Child::adopt(copy).kill();
+    assert!(common::is_alive(copy.pid()), "the copy was to hold the sockets open");
+    copy.kill();
     manager.shutdown().unwrap();
 }
 

@@ -63,8 +63,32 @@ impl Clock {
     }
 }
 
+/// Takes its leave: an object's end, as the test sees it.
+pub struct Leaving {
+    /// Made when its end begins.
+    begun: String,
+    /// Waited for, before it goes on.
+    door: Option<String>,
+}
+
+#[multiproc::referent]
+impl Leaving {
+    pub fn new(begun: String, door: Option<String>) -> Self {
+        Self { begun, door }
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _ = std::fs::write(&self.begun, b"");
+        if let Some(door) = &self.door {
+            common::within(LIMIT, || Path::new(door).exists());
+        }
+    }
+}
+
 fn builder() -> Builder {
-    BaseManager::builder().register::<Clock>()
+    BaseManager::builder().register::<Clock>().register::<Leaving>()
 }
 
 fn pid(manager: &BaseManager) -> i32 {
@@ -73,6 +97,14 @@ fn pid(manager: &BaseManager) -> i32 {
 
 fn signal(process: i32, signal: Signal) {
     kill(Pid::from_raw(process), signal).unwrap();
+}
+
+/// Whether a signal has been sent to a process that has not taken it yet.
+fn is_pending(process: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let pending = pending.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+    pending >> (signal as u32 - 1) & 1 == 1
 }
 
 /// Ends a server that a failing test leaves behind.
@@ -362,11 +394,75 @@ fn a_detached_server_lives_on_until_a_client_shuts_it_down() {
     assert!(!socket.exists(), "and has taken its socket with it");
 }
 
+/// Mechanism: the starter's order, and the server's last words. SIGTERM would end it as well, but later, and for another reason.
+#[test]
+fn clients_are_told_why_the_server_ends() {
+    let key = common::raw::KEY;
+    for ends in ["its manager was shut down or dropped", "SIGTERM", "a client"] {
+        let manager = builder().authkey(key).start().unwrap();
+        let mut control = common::raw::Raw::proven(&manager, common::raw::CONTROL, [3; 16], 0);
+        match ends {
+            "SIGTERM" => signal(pid(&manager), Signal::SIGTERM),
+            "a client" => {
+                let client = fork(|| {
+                    let connected = BaseManager::builder().address(manager.address()).authkey(key).connect().unwrap();
+                    i32::from(connected.shutdown().is_err())
+                });
+                assert_eq!(wait(client), 0);
+            }
+            _ => manager.shutdown().unwrap(),
+        }
+        let last = control.hear().expect("last words");
+        assert!(String::from_utf8_lossy(&last).contains(ends), "{last:?} instead of {ends:?}");
+        assert_eq!(control.hear(), None, "and the end");
+        manager.shutdown().unwrap();
+    }
+}
+
+/// Mechanism: SIGTERM comes before SIGKILL. A server that was too busy to hear the order may still end as it should.
+#[test]
+fn a_busy_server_is_terminated_before_it_is_killed() {
+    common::adopt_orphans();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let manager = builder().shutdown_timeout(Duration::from_millis(500)).start().unwrap();
+    let _farewell = LeavingProxy::new(&manager, text("farewell"), None).unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    // A copy of the client holds its sockets open, so that the thread that watches processes finds out, and drops what it held.
+    let client = fork(|| {
+        let _busy = LeavingProxy::new(&manager, text("busy"), Some(text("door"))).unwrap();
+        let copy = common::bare_clone();
+        if copy != 0 {
+            writer.write_all(&copy.to_le_bytes()).unwrap();
+        }
+        loop {
+            thread::park();
+        }
+    });
+    let mut copy = [0; 4];
+    reader.read_exact(&mut copy).unwrap();
+    let _copy = common::Child::adopt(i32::from_le_bytes(copy));
+    client.kill();
+    eventually("the server is busy", || path("busy").exists());
+    let server = pid(&manager);
+    thread::scope(|scope| {
+        let shutdown = scope.spawn(|| manager.shutdown());
+        let terminated = common::within(LIMIT, || is_pending(server, Signal::SIGTERM) || !is_alive(server));
+        std::fs::write(path("door"), b"").unwrap();
+        shutdown.join().unwrap().unwrap();
+        assert!(terminated);
+    });
+    assert!(path("farewell").exists(), "it was killed, and not even terminated");
+}
+
 /// Holds: SIGTERM is read by the control thread, which ends in order; SIGINT, which a terminal sends to all, is ignored.
 #[test]
 fn sigterm_ends_the_server_in_order_and_sigint_does_not() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
+    // Whoever runs the tests in the background may have them ignore it, which would be inherited.
+    common::heed(Signal::SIGINT);
     let manager = builder().address(format!("unix:{}", socket.display()).as_str()).start().unwrap();
     let clock = ClockProxy::new(&manager).unwrap();
     for ticks in 1..=3 {

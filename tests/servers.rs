@@ -251,6 +251,7 @@ fn a_failing_start_says_why() {
 /// Holds the signal handling of a forked server: Ctrl-C is not for it, SIGTERM ends it in order.
 #[test]
 fn sigint_is_ignored_and_sigterm_ends_in_order() {
+    common::heed(nix::sys::signal::Signal::SIGINT);
     let manager = builder().start().unwrap();
     let pid = nix::unistd::Pid::from_raw(pid_of(&manager));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();

@@ -72,6 +72,13 @@ pub fn try_fork() -> nix::Result<()> {
     }
 }
 
+/// Sets a signal to what it does by default, whatever this process has inherited.
+pub fn heed(signal: Signal) {
+    // SAFETY: no handler is set, and none was.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }
+        .expect("set a signal's disposition");
+}
+
 /// Makes a copy of this process by a bare `clone`, of which no library hears; in the copy, which must leave by [`exit`], it is 0.
 pub fn bare_clone() -> i32 {
     // SAFETY: without flags and a stack `clone` copies the whole process, as `fork` does; the copy keeps to what is safe there.
