@@ -149,6 +149,20 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The other end of a connection is closed, by itself or with its process.
+    #[error("{peer} has closed the connection")]
+    Closed {
+        /// The other side.
+        peer: String,
+    },
+    /// A message does not fit into the room that was given. It is kept, and comes with the next receive.
+    #[error("the next message has {size} bytes, and there is room for {limit}; it is kept: receive it with more room")]
+    NoRoom {
+        /// Its size in bytes.
+        size: u64,
+        /// The room in bytes.
+        limit: u64,
+    },
     /// Both sides could not prove to each other that they know the same key.
     #[error("authentication with {peer} failed: {cause}")]
     Authentication {

@@ -1,6 +1,5 @@
 //! A connection that was accepted and is nobody's yet.
 
-#[cfg(test)]
 use std::os::fd::BorrowedFd;
 
 use super::{Authenticated, HandshakeError, MAX_MESSAGE, Refusal, Refused, ServerHandshake, Welcome};
@@ -78,7 +77,6 @@ impl Pending {
         }
     }
 
-    #[cfg(test)]
     /// What to poll: readable means that [`advance`](Self::advance) is worth a call. `None` once that has returned a
     /// connection or an error.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {

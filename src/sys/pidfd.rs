@@ -3,19 +3,18 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-#[cfg(test)]
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, sockopt};
 
-#[cfg(test)]
+use super::fork::PrivateFd;
 use super::poll::{self, Interest};
 
 /// A process, held by a pidfd. The fd is readable once the process has ended (its last thread, not its first).
 #[derive(Debug)]
-pub struct PidFd {
-    fd: OwnedFd,
+pub struct PidFd<F = OwnedFd> {
+    fd: F,
     pid: u32,
 }
 
@@ -51,6 +50,18 @@ impl PidFd {
         }
     }
 
+    /// Takes over the pidfd of the process that had this pid.
+    pub fn received(fd: OwnedFd, pid: u32) -> Self {
+        Self { fd, pid }
+    }
+
+    /// The same, which forked children of this process find closed.
+    pub fn into_private(self) -> PidFd<PrivateFd> {
+        PidFd { fd: PrivateFd::new(self.fd), pid: self.pid }
+    }
+}
+
+impl<F: AsFd> PidFd<F> {
     /// The process id. Once the process is reaped the number may name another.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -62,7 +73,7 @@ impl PidFd {
     /// `ESRCH` when it has ended and was reaped, `EPERM` when it is not ours to signal.
     pub fn send_signal(&self, signal: Signal) -> io::Result<()> {
         let info = std::ptr::null::<libc::siginfo_t>();
-        let fd = self.fd.as_raw_fd();
+        let fd = self.fd.as_fd().as_raw_fd();
         // SAFETY: the fd is open, and a null siginfo is what the call defines as "as kill(2) does".
         match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as libc::c_int, info, 0) } {
             0 => Ok(()),
@@ -70,14 +81,13 @@ impl PidFd {
         }
     }
 
-    #[cfg(test)]
     /// Whether the process has ended; a zombie has.
     pub fn has_ended(&self) -> bool {
         poll::wait_one(&self.fd, Interest::Read, Some(Duration::ZERO)).is_ok_and(|ready| ready.any())
     }
 }
 
-impl AsFd for PidFd {
+impl<F: AsFd> AsFd for PidFd<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -26,6 +26,13 @@ pub fn ignore_sigint() -> io::Result<()> {
     Ok(())
 }
 
+/// Has libc run `f` when the program ends by `exit` or by returning from `main`; forked children that leave by `_exit` don't.
+pub fn at_exit(f: extern "C" fn()) {
+    // SAFETY: the function takes nothing, does not unwind, and is there for as long as the program.
+    let failed = unsafe { libc::atexit(f) };
+    assert_eq!(failed, 0, "out of memory for an exit handler");
+}
+
 /// Sets every signal that has a handler back to its default; ignored ones stay ignored. For a forked child.
 pub(super) fn reset_handlers() {
     for signal in 1..=libc::SIGRTMAX() {

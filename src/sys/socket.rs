@@ -1,10 +1,12 @@
-//! Receiving on stream sockets: into memory that is not filled with zeros first, and with the fds that come along.
+//! Sockets: receiving into memory that is not filled with zeros first, and fds that come along.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
 /// The most fds that one receive takes; the kernel closes what a peer sends beyond.
 pub const MAX_FDS: usize = 8;
@@ -109,6 +111,49 @@ fn take_fds(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) {
         // SAFETY: the header and the present message are the kernel's.
         control = unsafe { libc::CMSG_NXTHDR(message, control) };
     }
+}
+
+/// Sends one packet, with fds beside it; waits only if the other side has left earlier ones unread.
+///
+/// # Errors
+/// When the other side is gone, or what the system says. Interruptions are not passed on.
+pub fn send_packet(socket: BorrowedFd<'_>, parts: &[&[u8]], fds: &[RawFd]) -> io::Result<()> {
+    let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let rights = [ControlMessage::ScmRights(fds)];
+    let control = if fds.is_empty() { &[][..] } else { &rights[..] };
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &slices, control, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(_) => return Ok(()),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Puts a dead end in the place of an open descriptor: its number stays taken, what it stood for is let go in this process.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub fn bury(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let (dead, _) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    loop {
+        // SAFETY: both are open; the number that is given another meaning stays open and whoever owns it goes on owning it.
+        if unsafe { libc::dup3(dead.as_raw_fd(), socket.as_raw_fd(), libc::O_CLOEXEC) } >= 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
+    }
+}
+
+/// Two joined stream sockets, close-on-exec, which forked children inherit.
+///
+/// # Errors
+/// When there is no descriptor left.
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use super::fork::generation;
+use super::fork::{ForkMutex, generation};
 use super::process;
 
 /// Starts a thread in which all signals are blocked: a user's handlers run on the user's threads.
@@ -15,7 +15,41 @@ use super::process;
 pub fn spawn(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     // A thread inherits its maker's mask: blocked before, there is no moment at which it is open.
     let _mask = process::block_all_signals()?;
-    Builder::new().name(name.into()).spawn(run)
+    let counted = Counted::new();
+    Builder::new().name(name.into()).spawn(move || {
+        let _counted = counted;
+        run();
+    })
+}
+
+/// The threads of this crate's that live, and in which process.
+static OWN: ForkMutex<(u64, usize)> = ForkMutex::new((0, 0));
+
+/// How many of this process's threads are this crate's: they hold nothing that a fork could break.
+pub fn own_count() -> usize {
+    let (counted_in, count) = *OWN.lock();
+    if counted_in == generation() { count } else { 0 }
+}
+
+/// One thread of this crate's.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        let mut own = OWN.lock();
+        if own.0 != generation() {
+            *own = (generation(), 0);
+        }
+        own.1 += 1;
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut own = OWN.lock();
+        own.1 = own.1.saturating_sub(1);
+    }
 }
 
 /// The highest number given out. A forked child counts on from its parent's.

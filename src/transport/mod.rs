@@ -72,7 +72,16 @@ impl Connection {
     /// # Errors
     /// When it is no connected stream socket.
     pub fn new(socket: impl Into<OwnedFd>) -> Result<Self, TransportError> {
-        let socket = Arc::new(Socket::new(socket.into())?);
+        Self::sharing(Arc::new(socket.into()))
+    }
+
+    /// As [`new`](Self::new), with a descriptor that somebody else keeps too: to poll it without asking the halves, and to take it
+    /// over again in a forked child.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn sharing(socket: Arc<OwnedFd>) -> Result<Self, TransportError> {
+        let socket = Arc::new(Socket::new(socket)?);
         Ok(Self { receiver: Receiver::new(Arc::clone(&socket)), sender: Sender::new(socket) })
     }
 
@@ -84,6 +93,11 @@ impl Connection {
     /// What to poll.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.receiver.fd()
+    }
+
+    /// The descriptor itself, to be [shared](Self::sharing).
+    pub fn share(&self) -> Arc<OwnedFd> {
+        self.sender.share()
     }
 }
 

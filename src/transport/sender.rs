@@ -177,6 +177,11 @@ impl Sender {
         self.socket.as_fd()
     }
 
+    /// The descriptor itself.
+    pub(super) fn share(&self) -> Arc<OwnedFd> {
+        self.socket.share()
+    }
+
     /// Who is at the other end.
     pub fn peer(&self) -> Peer {
         Peer { place: self.socket.place().clone(), socket: Arc::downgrade(&self.socket) }

@@ -1,8 +1,9 @@
 //! The socket that both halves of a connection share.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::sys::socket::{
     AddressFamily, Shutdown, SockaddrLike, SockaddrStorage, getpeername, getsockopt, setsockopt, shutdown, sockopt,
@@ -15,19 +16,23 @@ use crate::sys::fork::Stamp;
 /// A connected stream socket of this process.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     place: Place,
     stamp: Stamp,
 }
 
 impl Socket {
-    pub(super) fn new(fd: OwnedFd) -> Result<Self, TransportError> {
-        let (fd, place) = place(fd).map_err(|error| TransportError::io("looking at a connection", error))?;
+    pub(super) fn new(fd: Arc<OwnedFd>) -> Result<Self, TransportError> {
+        let place = place(fd.as_fd()).map_err(|error| TransportError::io("looking at a connection", error))?;
         Ok(Self { fd, place, stamp: Stamp::now() })
     }
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    pub(super) fn share(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.fd)
     }
 
     pub(super) fn carries_fds(&self) -> bool {
@@ -55,21 +60,24 @@ impl AsFd for Socket {
 }
 
 /// Tells where the other side is, and sets what a socket of that kind needs.
-fn place(fd: OwnedFd) -> io::Result<(OwnedFd, Place)> {
+fn place(fd: BorrowedFd<'_>) -> io::Result<Place> {
     let peer: SockaddrStorage = getpeername(fd.as_raw_fd())?;
     match peer.family() {
         Some(AddressFamily::Unix) => {
             let credentials = getsockopt(&fd, sockopt::PeerCredentials)?;
-            Ok((fd, Place::Process { pid: credentials.pid().cast_unsigned(), uid: credentials.uid() }))
+            Ok(Place::Process { pid: credentials.pid().cast_unsigned(), uid: credentials.uid() })
         }
         Some(AddressFamily::Inet | AddressFamily::Inet6) => {
-            let stream = TcpStream::from(fd);
             // Calls are small and wait for their answers: held back until the last was acknowledged, each would take 40
             // ms.
-            stream.set_nodelay(true)?;
-            watch_host(&stream)?;
-            let host = stream.peer_addr()?;
-            Ok((stream.into(), Place::Host(host)))
+            setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
+            watch_host(fd)?;
+            let host = match (peer.as_sockaddr_in(), peer.as_sockaddr_in6()) {
+                (Some(v4), _) => SocketAddr::V4((*v4).into()),
+                (_, Some(v6)) => SocketAddr::V6((*v6).into()),
+                _ => return Err(io::ErrorKind::InvalidInput.into()),
+            };
+            Ok(Place::Host(host))
         }
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a unix nor a tcp socket")),
     }
@@ -87,11 +95,11 @@ const ASK_SECONDS: u32 = 5;
 const SILENCE_SECONDS: u32 = 15;
 
 /// Has the kernel find out that the other host is gone, where it can't say so itself: the heartbeats of a tcp connection.
-fn watch_host(stream: &TcpStream) -> io::Result<()> {
-    setsockopt(stream, sockopt::KeepAlive, &true)?;
-    setsockopt(stream, sockopt::TcpKeepIdle, &ASK_SECONDS)?;
-    setsockopt(stream, sockopt::TcpKeepInterval, &ASK_SECONDS)?;
-    setsockopt(stream, sockopt::TcpKeepCount, &(SILENCE_SECONDS / ASK_SECONDS - 1))?;
-    setsockopt(stream, sockopt::TcpUserTimeout, &(SILENCE_SECONDS * 1000))?;
+fn watch_host(stream: BorrowedFd<'_>) -> io::Result<()> {
+    setsockopt(&stream, sockopt::KeepAlive, &true)?;
+    setsockopt(&stream, sockopt::TcpKeepIdle, &ASK_SECONDS)?;
+    setsockopt(&stream, sockopt::TcpKeepInterval, &ASK_SECONDS)?;
+    setsockopt(&stream, sockopt::TcpKeepCount, &(SILENCE_SECONDS / ASK_SECONDS - 1))?;
+    setsockopt(&stream, sockopt::TcpUserTimeout, &(SILENCE_SECONDS * 1000))?;
     Ok(())
 }

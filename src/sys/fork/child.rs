@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::generation::Stamp;
+use super::private::PrivateFd;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest};
 use crate::sys::sync::Mutex;
@@ -20,14 +21,14 @@ use crate::sys::sync::Mutex;
 /// is waited for, nothing is signalled.
 #[derive(Debug)]
 pub struct Child {
-    pidfd: PidFd,
+    pidfd: PidFd<PrivateFd>,
     status: Mutex<Option<ExitStatus>>,
     stamp: Stamp,
 }
 
 impl Child {
     pub(super) fn new(pidfd: PidFd) -> Self {
-        Self { pidfd, status: Mutex::new(None), stamp: Stamp::now() }
+        Self { pidfd: pidfd.into_private(), status: Mutex::new(None), stamp: Stamp::now() }
     }
 
     /// Its process id. Once it was reaped the number may name somebody else.
@@ -35,9 +36,8 @@ impl Child {
         self.pidfd.pid()
     }
 
-    #[cfg(test)]
     /// Its pidfd, to poll: readable when the child has ended.
-    pub fn pidfd(&self) -> &PidFd {
+    pub fn pidfd(&self) -> &PidFd<PrivateFd> {
         &self.pidfd
     }
 

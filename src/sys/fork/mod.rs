@@ -10,6 +10,7 @@
 //! | [`generation`] | tells an inherited thing from one's own, without a system call |
 //! | [`spawn`] | the crate's own forks: clean signals, clean stdio, contained panics |
 //! | [`Child`] | the parent's handle to such a child, by pidfd |
+//! | [`PrivateFd`] | file descriptors that forked children find closed |
 //!
 //! The gate is one reader-writer lock for the whole process. A critical section of the client library holds it shared,
 //! a fork holds it exclusively, from before the hooks of `prepare` to after those of `parent` or `child`.
@@ -25,21 +26,24 @@ mod child;
 mod gate;
 mod generation;
 mod hooks;
+mod private;
 mod spawn;
 #[cfg(test)]
 mod tests;
 
-pub use child::Child;
-#[cfg(test)]
-pub use child::ExitStatus;
+pub use child::{Child, ExitStatus};
 pub use gate::{ForkGuard, ForkMutex};
 pub use generation::{Stamp, generation};
 pub use hooks::{Hooks, at_fork};
-pub use spawn::spawn;
+pub use private::{PrivateFd, bequeath};
+pub use spawn::{spawn, spawn_bound};
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// The number of threads of this process, as the kernel counts them; 1 where `/proc` is not mounted.
 pub fn thread_count() -> usize {
-    fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+    // A directory has two links and one for each directory in it, and here each thread is one: no list need be read.
+    let links = fs::metadata("/proc/self/task").map_or(0, |task| task.nlink());
+    usize::try_from(links.saturating_sub(2)).unwrap_or(1).max(1)
 }

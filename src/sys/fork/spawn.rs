@@ -40,6 +40,14 @@ const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// # Errors
 /// When there are no processes, fds or memory left. Nothing of `child` has run then.
 pub fn spawn(child: impl FnOnce() -> i32) -> io::Result<Child> {
+    spawn_bound(|_| Ok(()), child)
+}
+
+/// As [`spawn`]; `bind` runs in this process, with the child's pid, before the child begins.
+///
+/// # Errors
+/// As [`spawn`], and when `bind` fails; nothing of `child` has run then.
+pub fn spawn_bound(bind: impl FnOnce(u32) -> io::Result<()>, child: impl FnOnce() -> i32) -> io::Result<Child> {
     panic::install_hook();
     let (leave, grant) = pipe2(OFlag::O_CLOEXEC)?;
     let parent = getpid();
@@ -57,14 +65,15 @@ pub fn spawn(child: impl FnOnce() -> i32) -> io::Result<Child> {
         ForkResult::Parent { child } => {
             drop(stdio);
             drop(leave);
-            adopt(child, grant)
+            adopt(child, grant, bind)
         }
     }
 }
 
 /// The parent's side: takes the child by its pidfd and lets it begin.
-fn adopt(pid: Pid, grant: OwnedFd) -> io::Result<Child> {
+fn adopt(pid: Pid, grant: OwnedFd, bind: impl FnOnce(u32) -> io::Result<()>) -> io::Result<Child> {
     let adopted = PidFd::open(pid.as_raw().cast_unsigned()).and_then(|pidfd| {
+        bind(pidfd.pid())?;
         write(&grant, &[1])?;
         Ok(Child::new(pidfd))
     });
