@@ -102,7 +102,7 @@ pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Regis
 pub use process::{Process, ProcessError, active_children, current_process, parent_process};
 pub use protocol::command::{ObjectInfo, ReferenceInfo};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
-pub use proxy::{BaseProxy, Deferred, DeferredBase, Maker, Proxy};
+pub use proxy::{BaseProxy, Batch, Deferred, DeferredBase, Maker, Proxy, Resolve};
 pub use server::{Server, StopHandle};
 
 #[cfg(feature = "macros")]

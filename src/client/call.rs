@@ -29,9 +29,9 @@ use crate::sys::thread;
 use crate::transport::{Progress, TransportError};
 
 /// How long a caller goes on looking before it sleeps: about what being woken costs.
-const LINGER: Duration = Duration::from_micros(50);
+pub(super) const LINGER: Duration = Duration::from_micros(50);
 /// How long a caller that has given up waits for the call's final answer.
-const FAREWELL: Duration = Duration::from_millis(250);
+pub(super) const FAREWELL: Duration = Duration::from_millis(250);
 
 /// A call, before it is made.
 pub struct Request<'a> {

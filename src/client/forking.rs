@@ -69,10 +69,11 @@ fn child() {
             let (id, lifeline) = child.map_or((ClientId::random(), None), |(id, near)| (id, Some(near)));
             state.id = id;
             state.notices.become_childs(lifeline);
-            std::mem::take(&mut state.pool)
+            (std::mem::take(&mut state.pool), state.pipeline.take())
         };
-        drop(dropped);
         // Pairs with the load in `is_own`, on this thread, the only one.
         client.generation.store(fork::generation(), Ordering::Relaxed);
+        // Deferred calls held references, which are the child's own to let go of.
+        drop(dropped);
     }
 }

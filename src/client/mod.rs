@@ -1,7 +1,7 @@
 //! The client's side: one [`Client`] per process and server, under all proxies of that server.
 //!
 //! On a call's way it stands between the proxy and the transport: [`call`] takes a connection out of the [`pool`], sends the request, waits for its
-//! reply, and counts the references in it into the [`ledger`]. Everything about references goes to the server on one ordered stream
+//! reply, and counts the references in it into the [`ledger`]. Calls that are sent ahead share a [`pipeline`]. Everything about references goes to the server on one ordered stream
 //! ([`notices`]): what is given back, what a fork copies, what is on its way elsewhere. A fork makes the child a client of its own
 //! ([`forking`]).
 //!
@@ -13,6 +13,7 @@ mod forking;
 mod keeper;
 mod ledger;
 mod notices;
+mod pipeline;
 mod pool;
 pub mod reference;
 mod tally;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use call::{Request, Returned};
+pub use pipeline::{Handle, Pipeline};
 pub use reference::RemoteReference;
 
 use self::ledger::Ledger;
@@ -73,6 +75,8 @@ struct State {
     ledger: Ledger,
     notices: Notices,
     pool: Pool,
+    /// Of the deferred calls; connected at the first.
+    pipeline: Option<Arc<Pipeline>>,
     next_connection: u64,
     next_ticket: u64,
     /// Why the server can't be reached any more.
@@ -111,6 +115,7 @@ impl Client {
                 ledger: Ledger::default(),
                 notices: Notices::connected(connection),
                 pool: Pool::default(),
+                pipeline: None,
                 next_connection: 1,
                 next_ticket: 1,
                 gone: None,
@@ -153,6 +158,11 @@ impl Client {
         })
     }
 
+    /// Which server it is.
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
     /// Where the server is reached.
     pub fn address(&self) -> &Arc<str> {
         &self.address
@@ -184,7 +194,7 @@ impl Client {
         let dropped = {
             let mut state = self.state();
             state.gone.get_or_insert_with(|| reason.to_owned());
-            (std::mem::take(&mut state.notices), std::mem::take(&mut state.pool))
+            (std::mem::take(&mut state.notices), std::mem::take(&mut state.pool), state.pipeline.take())
         };
         drop(dropped);
     }

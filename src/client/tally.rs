@@ -46,7 +46,6 @@ impl Tally {
         self.untaken.remove(&reply);
     }
 
-    #[cfg(test)]
     /// Whether each item has found its owner.
     pub(super) fn is_settled(&self) -> bool {
         self.untaken.is_empty()

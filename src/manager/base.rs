@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::protocol::command::{Command, ObjectInfo};
 use crate::protocol::limits::HANDSHAKE_TIME;
-use crate::proxy::{BaseProxy, Maker, Proxy, Typeids};
+use crate::proxy::{BaseProxy, Batch, Maker, Proxy, Resolve, Typeids};
 
 /// Starts, or connects to, a server, and creates objects in it.
 ///
@@ -87,6 +87,39 @@ impl BaseManager {
     /// As [`create`](Self::create), for a typed proxy of the typeid's type: what a program does that gets an object of a server in another program.
     pub fn create_as<P: Proxy>(&self, typeid: &str, arguments: impl Serialize) -> Result<P> {
         self.maker.create_as(typeid, arguments)
+    }
+
+    /// Makes many calls in one round trip: those that `compose` puts together, on proxies of this manager's server.
+    ///
+    /// What `compose` returns decides what comes back, see [`Resolve`]: a tuple or vector of deferred calls becomes one of their results, each call's error its own. All calls
+    /// are made, in this order where they concern one object, whatever becomes of those before them, and also if their handles were dropped. Blocks until all have been
+    /// answered. Large batches begin to travel while they are still put together. Waiting for a call inside `compose` sends what has been put together so far.
+    ///
+    /// ```
+    /// # use multiproc::{BaseManager, Proxy};
+    /// # pub struct Counter { count: u64 }
+    /// # #[multiproc::referent]
+    /// # impl Counter {
+    /// #     pub fn new() -> Self { Self { count: 0 } }
+    /// #     pub fn add(&mut self, n: u64) -> u64 { self.count += n; self.count }
+    /// #     pub fn get(&self) -> u64 { self.count }
+    /// # }
+    /// # fn main() -> multiproc::Result<()> {
+    /// # let manager = BaseManager::builder().register::<Counter>().start()?;
+    /// let (a, c) = (CounterProxy::new(&manager)?, CounterProxy::new(&manager)?);
+    /// let (sum, other) = manager.batch(|b| (b.on(&a).add(2), b.on(&c).get()))?;
+    /// assert_eq!((sum?, other?), (2, 0));
+    ///
+    /// let sums = manager.batch(|b| (1..=3).map(|n| b.on(&a).add(n)).collect::<Vec<_>>())?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [3, 5, 8]);
+    /// # manager.shutdown()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the server can't be reached. What goes wrong later is each call's own error.
+    pub fn batch<R: Resolve>(&self, compose: impl FnOnce(&Batch) -> R) -> Result<R::Output> {
+        Batch::run(self.maker.client(), compose)
     }
 
     /// Asks whether the server answers. Blocks until it does.

@@ -1,13 +1,15 @@
 //! Calls of a proxy that are sent and not waited for.
 
-use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answered::Answered;
+use super::base::Reference;
+use super::deferred::Call;
 use super::written::Written;
-use super::{BaseProxy, Deferred};
+use super::{BaseProxy, Batch, Deferred};
+use crate::client::Request;
 use crate::codec::Codec;
 use crate::error::{CallError, Result};
 
@@ -33,12 +35,18 @@ use crate::error::{CallError, Result};
 /// ```
 pub struct DeferredBase<'b> {
     proxy: BaseProxy,
-    batch: PhantomData<&'b ()>,
+    batch: Option<&'b Batch>,
 }
 
-impl DeferredBase<'_> {
+impl<'b> DeferredBase<'b> {
+    /// For calls that are sent at once.
     pub(super) fn new(proxy: BaseProxy) -> Self {
-        Self { proxy, batch: PhantomData }
+        Self { proxy, batch: None }
+    }
+
+    /// For calls in a batch.
+    pub(super) fn in_batch(proxy: BaseProxy, batch: &'b Batch) -> Self {
+        Self { proxy, batch: Some(batch) }
     }
 
     /// The proxy whose twin this is.
@@ -130,7 +138,25 @@ impl DeferredBase<'_> {
         })
     }
 
-    fn submit(&self, written: Result<Written<'_>>) -> Result<Answered> {
-        self.proxy.perform(written?)
+    /// Sends the call, or puts it into the batch. Inside the server it is made at once, and waited for.
+    fn submit(&self, written: Result<Written<'_>>) -> Result<Call> {
+        let written = written?;
+        if let (Some(batch), false) = (self.batch, matches!(self.proxy.reference, Reference::Nothing(_))) {
+            batch.check(&self.proxy)?;
+        }
+        let Reference::Remote(reference) = &self.proxy.reference else {
+            return self.proxy.perform(written).map(Call::Over);
+        };
+        let client = self.batch.map_or(reference.client(), Batch::client);
+        let Written { method, codec, signature, payload, carried } = written;
+        let object = reference.token().object;
+        let timeout = self.proxy.timeout;
+        let request = Request { object, method, codec, signature, payload: &payload, carried: &carried, timeout };
+        let kept = (Arc::clone(reference), carried.clone());
+        let handle = match self.batch {
+            Some(batch) => batch.pipeline().submit(client, &request, kept)?,
+            None => client.pipeline()?.submit(client, &request, kept)?,
+        };
+        Ok(Call::UnderWay(handle))
     }
 }

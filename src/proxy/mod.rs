@@ -11,15 +11,18 @@
 //! | [`deferred_base`] | [`DeferredBase`]: the same calls, sent and not waited for |
 //! | [`deferred`] | [`Deferred`]: the result of a call that is under way |
 //! | [`maker`] | [`Maker`]: what a constructor of a proxy needs of a manager |
+//! | [`batch`], [`resolve`] | calls that are sent together, and what becomes of them |
 //! | [`written`] | a call before it is made |
 //! | [`answered`] | an answer, whichever way it came, and what it means |
 //! | [`travel`] | proxies as serde values: in a call, and on other ways |
 
 mod answered;
 mod base;
+mod batch;
 mod deferred;
 mod deferred_base;
 mod maker;
+mod resolve;
 mod travel;
 mod written;
 
@@ -29,10 +32,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::base::BaseProxy;
+pub use self::batch::Batch;
 pub use self::deferred::Deferred;
 pub use self::deferred_base::DeferredBase;
 pub use self::maker::Maker;
 pub(crate) use self::maker::Typeids;
+pub use self::resolve::Resolve;
 use crate::error::Result;
 use crate::object::Referent;
 use crate::object::registration::Registration;

@@ -141,7 +141,7 @@ impl Proxy<'_> {
             " The deferred twin of [`{ident}`]: its methods send their calls, and return a [`Deferred`](::multiproc::Deferred) \
              at once."
         );
-        let origin = " [`defer`](::multiproc::Proxy::defer) gives one.";
+        let origin = " [`defer`](::multiproc::Proxy::defer) gives one, and in a batch [`on`](::multiproc::Batch::on).";
         quote! {
             #[doc = #title]
             #[doc = ""]

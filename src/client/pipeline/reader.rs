@@ -1,0 +1,149 @@
+//! Reading for everybody: what the one does who has the pipeline's receiver.
+//!
+//! Waiting is that of a single [call](super::super::call): look; yield for a while; then sleep in `poll`, on the connection, the server's process, and the
+//! pipeline's bell, by which others say that there is more to do.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::Client;
+use super::super::call::LINGER;
+use super::calls::Aftermath;
+use super::{Pipeline, ROOM, State};
+use crate::error::{Error, Result};
+use crate::sys::poll::{self, Interest};
+use crate::transport::{Receiver, TransportError};
+
+/// How many replies are taken in at once.
+const MOST: usize = 256;
+
+/// Who has the receiver.
+pub(super) struct Reader<'a> {
+    pipeline: &'a Arc<Pipeline>,
+    client: &'a Arc<Client>,
+    /// Put back when the reader is dropped.
+    receiver: Option<Receiver>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(pipeline: &'a Arc<Pipeline>, client: &'a Arc<Client>, receiver: Receiver) -> Self {
+        Self { pipeline, client, receiver: Some(receiver) }
+    }
+
+    /// Takes in what comes until `done`, or until nothing has come at the deadline, or the connection breaks. What has come already is taken in in any case.
+    pub(super) fn read_until(mut self, deadline: Option<Instant>, mut done: impl FnMut(&mut State) -> bool) {
+        let mut idle_since = None;
+        loop {
+            let (frames, end) = self.frames();
+            let idle = frames.is_empty();
+            let replies: Result<Vec<_>> = frames.into_iter().map(|frame| self.client.read(frame)).collect();
+            let mut aftermath = Aftermath::default();
+            let (broken, finished) = match replies {
+                Ok(replies) => {
+                    let mut state = self.pipeline.state();
+                    for (head, returned) in replies {
+                        state.take_in(&head, returned, &mut aftermath);
+                    }
+                    state.flush();
+                    if state.backlog() <= ROOM / 2 {
+                        let State { crowd, .. } = &mut *state;
+                        aftermath.threads.append(crowd);
+                    }
+                    (None, done(&mut state) || state.broken.is_some())
+                }
+                Err(error) => (Some(error), false),
+            };
+            aftermath.settle();
+            if let Some(error) = broken.or_else(|| end.map(|end| self.broken(&end))) {
+                return self.pipeline.break_off(self.client, error);
+            }
+            if finished {
+                return;
+            }
+            if !idle {
+                idle_since = None;
+                continue;
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return;
+            }
+            if now - *idle_since.get_or_insert(now) < LINGER {
+                std::thread::yield_now();
+            } else if let Err(error) = self.sleep(deadline) {
+                return self.pipeline.break_off(self.client, error);
+            }
+        }
+    }
+
+    /// What has arrived, and whether the connection has ended behind it.
+    fn frames(&mut self) -> (Vec<Vec<u8>>, Option<TransportError>) {
+        let mut frames = Vec::new();
+        let Some(receiver) = &mut self.receiver else { return (frames, None) };
+        loop {
+            match receiver.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return (frames, None),
+                Err(error) => return (frames, Some(error)),
+            }
+            if frames.len() == MOST || !receiver.is_ready() {
+                return (frames, None);
+            }
+        }
+    }
+
+    /// Sleeps until something comes, or there is more to do, or the deadline; an error is the server's end.
+    fn sleep(&self, deadline: Option<Instant>) -> Result<()> {
+        let Some(receiver) = &self.receiver else { return Ok(()) };
+        let bell = self.pipeline.bell();
+        let (sends, deadline) = {
+            let mut state = self.pipeline.state();
+            state.asleep = true;
+            (state.backlog() > 0, state.next_deadline(deadline))
+        };
+        let interest = if sends { Interest::ReadWrite } else { Interest::Read };
+        let mut fds = vec![(receiver.fd(), interest)];
+        fds.extend(bell.map(|bell| (bell.as_fd(), Interest::Read)));
+        let process = self.client.process.as_ref().map(AsFd::as_fd);
+        fds.extend(process.map(|process| (process, Interest::Read)));
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let ready = poll::wait(&fds, timeout);
+        let mut aftermath = Aftermath::default();
+        {
+            let mut state = self.pipeline.state();
+            state.asleep = false;
+            state.calls.wake_late(Instant::now(), &mut aftermath);
+        }
+        if let Some(bell) = bell {
+            // Only empties it.
+            let _ = bell.read();
+        }
+        aftermath.settle();
+        let ready = ready.map_err(|error| Error::io("waiting for replies", error))?;
+        let ended = process.is_some() && ready.last().is_some_and(|ready| ready.any());
+        if ended && !ready.first().is_some_and(|ready| ready.any()) {
+            // What it had sent before its end has been read by now.
+            return Err(self.client.gone("its process has ended"));
+        }
+        Ok(())
+    }
+
+    fn broken(&self, error: &TransportError) -> Error {
+        match *error {
+            TransportError::TooLarge { size, limit } => Error::FrameTooLarge { size, limit },
+            _ => self.client.gone_or_lost(error),
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let errand = {
+            let mut state = self.pipeline.state();
+            state.receiver = self.receiver.take();
+            state.errand()
+        };
+        self.pipeline.run(errand, self.client);
+    }
+}
