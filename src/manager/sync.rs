@@ -32,7 +32,7 @@ pub struct SyncManager {
 impl SyncManager {
     /// A manager to be described: other addresses and keys, types of your own beside the shared ones.
     pub fn builder() -> Builder<Self> {
-        Builder::new().register::<types::Counter>().register::<types::Dict>()
+        Builder::new().register::<types::Counter>().register::<types::Dict>().register::<types::List>()
     }
 
     /// Forks a server of the shared types, with all defaults; as `multiprocessing.Manager()` does.

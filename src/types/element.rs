@@ -112,15 +112,23 @@ impl Element {
         Ok(Canonical(Bytes::new(&canonical)))
     }
 
-    /// Whether it equals `other` by value, where `other` is a value or a proxy of an object that has one. May call that object, and wait for it: to be called under
-    /// no lock.
+    /// The value itself, or that of the object that it is a proxy of. May call that object, and wait for it: to be called under no lock.
+    pub(crate) fn value(self) -> Result<Self, Failure> {
+        match self.read::<BaseProxy>() {
+            Ok(proxy) => Ok(proxy.to_value()?),
+            Err(_) => Ok(self),
+        }
+    }
+
+    /// Whether it equals `other` by value, where `other` is a value or a proxy of an object that has one. As [`value`](Self::value).
     pub(crate) fn equals(&self, other: Self) -> Result<bool, Failure> {
-        let other = match other.read::<BaseProxy>() {
-            Ok(proxy) => proxy.to_value::<Self>()?,
-            Err(_) => other,
-        };
         let canonical = |element: &Self| element.canonical().map_err(Error::unserializable::<Self>);
-        Ok(canonical(self)? == canonical(&other)?)
+        Ok(canonical(self)? == canonical(&other.value()?)?)
+    }
+
+    /// The elements of a value that has some. As [`value`](Self::value).
+    pub(crate) fn contents(self) -> Result<Vec<Self>, Failure> {
+        Ok(self.value()?.read().map_err(Error::unserializable::<Vec<Self>>)?)
     }
 
     /// Reads it as a Rust value; proxies in it come out as this server's own.

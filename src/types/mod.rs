@@ -20,10 +20,14 @@ mod dict;
 mod element;
 mod encodes;
 mod entries;
+mod list;
 mod reservation;
+mod sequence;
 mod update;
 mod watched;
 
 pub use counter::{Counter, CounterDeferred, CounterProxy};
 pub use dict::{Dict, DictDeferred, DictIter, DictProxy};
 pub use encodes::Encodes;
+pub use list::{List, ListDeferred, ListIter, ListProxy};
+pub use sequence::{Index, SequenceError, Slice};

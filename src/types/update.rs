@@ -62,10 +62,10 @@ pub(super) trait Cells: Send + Sync + Sized + 'static {
     fn cell(&self, name: &Element) -> Result<Self::Cell, Failure>;
 
     /// What is in a cell.
-    fn fetch(&self, cell: &Self::Cell) -> Fetched;
+    fn fetch(&self, cell: &Self::Cell) -> Result<Fetched>;
 
     /// Makes a change, if the cell still has its version, and `may` says under the object's lock that it may be made.
-    fn replace(&self, cell: &Self::Cell, change: Change, may: impl FnOnce() -> bool) -> bool;
+    fn replace(&self, cell: &Self::Cell, change: Change, may: impl FnOnce() -> bool) -> Result<bool>;
 }
 
 /// Whose turn it is to change an object's cells, and who waits for that.
@@ -154,7 +154,15 @@ impl<C: Cells> Turns<C> {
                 }
                 Waiting::Turn(responder, limit) => {
                     let Some(cells) = self.cells.upgrade() else { return };
-                    let fetched = cells.fetch(&cell);
+                    let fetched = match cells.fetch(&cell) {
+                        Ok(fetched) => fetched,
+                        Err(error) => {
+                            responder.refuse(&error);
+                            let mut gone = Vec::new();
+                            next = self.reservations.lock().release(&cell, reservation, &mut gone);
+                            continue;
+                        }
+                    };
                     let release = || {
                         let (cells, cell) = (Weak::clone(&self.cells), cell.clone());
                         move || {
@@ -205,7 +213,7 @@ pub(super) fn list<R: Updated>(table: &mut Methods<R>) {
 fn fetch<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
     let (name,) = call.arguments::<(Element,)>()?;
     let cells = this.cells();
-    let fetched = cells.fetch(&cells.cell(&name)?);
+    let fetched = cells.fetch(&cells.cell(&name)?)?;
     call.answer(&fetched)
 }
 
@@ -215,7 +223,7 @@ fn replace<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
     let cells = this.cells();
     let cell = cells.cell(&name)?;
     let change = Change { name, version, new: new.into_inner() };
-    let replaced = cells.replace(&cell, change, || !cells.turns().is_held(&cell));
+    let replaced = cells.replace(&cell, change, || !cells.turns().is_held(&cell))?;
     call.answer(&replaced)
 }
 
@@ -232,7 +240,7 @@ fn commit<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
     let cells = this.cells();
     let cell = cells.cell(&name)?;
     let change = Change { name, version, new: new.into_inner() };
-    let committed = cells.replace(&cell, change, || cells.turns().is_holder(&cell, reservation));
+    let committed = cells.replace(&cell, change, || cells.turns().is_holder(&cell, reservation))?;
     if committed {
         cells.turns().end_turn(&cell, reservation);
     }

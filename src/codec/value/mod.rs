@@ -33,6 +33,7 @@ mod display;
 mod encoded;
 mod list;
 mod number;
+mod order;
 mod proxies;
 mod reader;
 mod serializer;
@@ -54,6 +55,7 @@ pub use self::arguments::{decode_arguments, encode_arguments, encode_positional}
 pub use self::canonical::{canonical, is_canonical};
 pub use self::display::{display, display_with};
 pub use self::encoded::{Encoded, read_encoded};
+pub use self::order::compare;
 pub use self::proxies::{replace_proxies, write_identity, write_proxy};
 pub use self::tree::Value;
 

@@ -60,12 +60,12 @@ impl Cells for Inner {
         canonical(name)
     }
 
-    fn fetch(&self, cell: &Canonical) -> Fetched {
+    fn fetch(&self, cell: &Canonical) -> Result<Fetched> {
         let state = self.state.lock();
-        Slot(state.get(cell).map(|entry| (entry.value.version, entry.value.value.clone())))
+        Ok(Slot(state.get(cell).map(|entry| (entry.value.version, entry.value.value.clone()))))
     }
 
-    fn replace(&self, cell: &Canonical, change: Change, may: impl FnOnce() -> bool) -> bool {
+    fn replace(&self, cell: &Canonical, change: Change, may: impl FnOnce() -> bool) -> Result<bool> {
         let Change { name: element, version, new } = change;
         let mut state = self.state.lock();
         let replaces = state.version(cell) == version && may();
@@ -76,7 +76,7 @@ impl Cells for Inner {
             _ => None,
         };
         drop(state);
-        replaces
+        Ok(replaces)
     }
 }
 
