@@ -124,7 +124,12 @@ impl Client {
     pub fn call(self: &Arc<Self>, request: &Request<'_>) -> Result<Returned> {
         self.check_own()?;
         let begin = Instant::now();
-        let (link, after) = self.take_link(request.timeout.map(|timeout| begin + timeout))?;
+        let taken = self.take_link(request.timeout.map(|timeout| begin + timeout));
+        let (link, after) = taken.map_err(|error| match (error, request.timeout) {
+            // The handshake had no more time than the call.
+            (Error::Authentication { .. }, Some(after)) if begin.elapsed() >= after => Error::Timeout { after },
+            (error, _) => error,
+        })?;
         let mut exchange = Exchange { client: self, link, request: RequestId(0) };
         let result = exchange.run(request, after, begin);
         exchange.finish(result)
