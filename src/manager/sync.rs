@@ -32,7 +32,13 @@ pub struct SyncManager {
 impl SyncManager {
     /// A manager to be described: other addresses and keys, types of your own beside the shared ones.
     pub fn builder() -> Builder<Self> {
-        Builder::new().register::<types::Counter>().register::<types::Dict>().register::<types::List>()
+        Builder::new()
+            .register::<types::Condition>()
+            .register::<types::Counter>()
+            .register::<types::Dict>()
+            .register::<types::List>()
+            .register::<types::Lock>()
+            .register::<types::RLock>()
     }
 
     /// Forks a server of the shared types, with all defaults; as `multiprocessing.Manager()` does.

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::answer::{Answer, Answered, Failure, Outcome};
 use super::call::{Call, Caller};
+use super::chain::ChainId;
 use super::class::MethodSlot;
 use super::entry::Entry;
 use super::host::Host;
@@ -62,6 +63,12 @@ impl<'call> Invocation<'call> {
         self.call.caller
     }
 
+    /// The chain of calls that this one belongs to, where it was made by a method of an object in the server.
+    pub(crate) fn nested_in(&self) -> Option<ChainId> {
+        let chain = self.call.chain;
+        (chain.depth > 1).then_some(chain.id)
+    }
+
     /// The server's threads, for what is to happen later.
     pub(crate) fn host(&self) -> &Arc<dyn Host> {
         self.table.host()
@@ -102,6 +109,19 @@ impl<'call> Invocation<'call> {
     /// Answers with a result.
     pub fn answer<R: Serialize + ?Sized>(&mut self, result: &R) -> Outcome {
         Ok(self.write(Status::Returned, result))
+    }
+
+    /// Answers with something that leaves the object by it, as [`Responder::respond_or_put_back`] does, where that needs no wait.
+    pub(crate) fn answer_or_put_back<R: Serialize + ?Sized>(
+        &mut self,
+        result: &R,
+        put_back: impl FnOnce() + Send + 'static,
+    ) -> Outcome {
+        let answered = self.write(Status::Returned, result);
+        if let Some(answer) = &mut self.answer {
+            answer.put_back = Some(Box::new(put_back));
+        }
+        Ok(answered)
     }
 
     /// Answers with a result, or with the method's own error, which arrives as that `E`.

@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use super::token::WireToken;
@@ -52,7 +53,13 @@ struct Lists {
 }
 
 thread_local! {
-    static LISTS: RefCell<Lists> = const { RefCell::new(Lists { outgoing: None, incoming: None }) };
+    // Nothing to be dropped, since there is no list outside of a payload: so that calls can still be made while a thread's destructors run, in whichever order.
+    static LISTS: ManuallyDrop<RefCell<Lists>> =
+        const { ManuallyDrop::new(RefCell::new(Lists { outgoing: None, incoming: None })) };
+}
+
+fn with_lists<R>(job: impl FnOnce(&mut Lists) -> R) -> R {
+    LISTS.with(|lists| job(&mut lists.borrow_mut()))
 }
 
 /// Puts the former list back, also when the payload's own code panics.
@@ -60,13 +67,13 @@ struct Restore<F: FnMut(&mut Lists)>(F);
 
 impl<F: FnMut(&mut Lists)> Drop for Restore<F> {
     fn drop(&mut self) {
-        LISTS.with_borrow_mut(|lists| (self.0)(lists));
+        with_lists(|lists| (self.0)(lists));
     }
 }
 
 /// Runs `write`, and gives what it returned with the tokens of all proxies that were serialized meanwhile.
 pub fn outgoing<R>(write: impl FnOnce() -> R) -> (R, Vec<Carried>) {
-    let mut former = LISTS.with_borrow_mut(|lists| lists.outgoing.replace(Vec::new()));
+    let mut former = with_lists(|lists| lists.outgoing.replace(Vec::new()));
     let mut list = Vec::new();
     let result = {
         let _restore =
@@ -78,14 +85,14 @@ pub fn outgoing<R>(write: impl FnOnce() -> R) -> (R, Vec<Carried>) {
 
 /// Runs `read` with `tokens` for the proxies that it deserializes.
 pub fn incoming<R>(tokens: &[Carried], read: impl FnOnce() -> R) -> R {
-    let mut former = LISTS.with_borrow_mut(|lists| lists.incoming.replace(tokens.to_vec()));
+    let mut former = with_lists(|lists| lists.incoming.replace(tokens.to_vec()));
     let _restore = Restore(|lists| lists.incoming = former.take());
     read()
 }
 
 /// Adds a token to the payload that this thread writes; its index, or `None` where no payload is being written.
 pub fn put(carried: impl FnOnce() -> Carried) -> Option<u32> {
-    LISTS.with_borrow_mut(|lists| {
+    with_lists(|lists| {
         let list = lists.outgoing.as_mut()?;
         list.push(carried());
         u32::try_from(list.len() - 1).ok()
@@ -94,15 +101,15 @@ pub fn put(carried: impl FnOnce() -> Carried) -> Option<u32> {
 
 /// Whether this thread reads a payload.
 pub fn is_reading() -> bool {
-    LISTS.with_borrow(|lists| lists.incoming.is_some())
+    with_lists(|lists| lists.incoming.is_some())
 }
 
 /// Whether proxies stand beside the payload that this thread reads.
 pub fn brings_tokens() -> bool {
-    LISTS.with_borrow(|lists| lists.incoming.as_ref().is_some_and(|tokens| !tokens.is_empty()))
+    with_lists(|lists| lists.incoming.as_ref().is_some_and(|tokens| !tokens.is_empty()))
 }
 
 /// The token of that index in the payload that this thread reads.
 pub fn take(index: u32) -> Option<Carried> {
-    LISTS.with_borrow(|lists| lists.incoming.as_ref()?.get(usize::try_from(index).ok()?).cloned())
+    with_lists(|lists| lists.incoming.as_ref()?.get(usize::try_from(index).ok()?).cloned())
 }

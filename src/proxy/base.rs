@@ -81,6 +81,16 @@ impl BaseProxy {
         Self { reference: Reference::Nothing(token), timeout: None }
     }
 
+    /// How long its calls may take, where that was said.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The same proxy, whose calls may take as long as they do.
+    pub(crate) fn without_timeout(&self) -> Self {
+        Self { timeout: None, ..self.clone() }
+    }
+
     pub(super) fn token_ref(&self) -> &Token {
         match &self.reference {
             Reference::Remote(reference) => reference.token(),

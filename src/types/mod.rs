@@ -15,19 +15,28 @@
 #[macro_use]
 mod proxied;
 
+mod condition;
 mod counter;
 mod dict;
 mod element;
 mod encodes;
 mod entries;
+mod exclusion;
+mod held;
 mod list;
+mod lock;
 mod reservation;
 mod sequence;
 mod update;
+mod waiters;
 mod watched;
 
+pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy};
 pub use counter::{Counter, CounterDeferred, CounterProxy};
 pub use dict::{Dict, DictDeferred, DictIter, DictProxy};
 pub use encodes::Encodes;
+pub use exclusion::NotOwned;
+pub use held::LockGuard;
 pub use list::{List, ListDeferred, ListIter, ListProxy};
+pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
 pub use sequence::{Index, SequenceError, Slice};
