@@ -40,11 +40,12 @@ impl Deliveries {
         }
     }
 
-    /// The client has read so many replies.
-    pub(super) fn acknowledge(&mut self, replies: u64) {
-        while self.uncertain.front().is_some_and(|delivery| delivery.reply <= replies) {
-            self.uncertain.pop_front();
-        }
+    /// The client has read so many replies. What would have put back what they moved: to be dropped outside of locks, since it may hold the last reference to an
+    /// object, and tells its object by that.
+    #[must_use = "drop it outside of locks"]
+    pub(super) fn acknowledge(&mut self, replies: u64) -> Vec<PutBack> {
+        let arrived = std::iter::from_fn(|| self.uncertain.pop_front_if(|delivery| delivery.reply <= replies));
+        arrived.filter_map(|delivery| delivery.put_back).collect()
     }
 
     /// The client has no use for what a reply moved; what puts it back, if it moved anything.
@@ -74,8 +75,8 @@ mod tests {
         deliveries.send(vec![ObjectId(1)], None);
         deliveries.send(vec![], None);
         deliveries.send(vec![ObjectId(2), ObjectId(3)], Some(Box::new(|| {})));
-        deliveries.acknowledge(2);
-        deliveries.acknowledge(1);
+        assert!(deliveries.acknowledge(2).is_empty());
+        assert!(deliveries.acknowledge(1).is_empty());
         let undone = deliveries.undo();
         assert_eq!(undone.grants, [ObjectId(2), ObjectId(3)]);
         assert_eq!(undone.put_backs.len(), 1);

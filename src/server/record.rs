@@ -30,13 +30,15 @@ use crate::sys::sync::Mutex;
 pub(super) struct Aftermath {
     pub(super) let_go: Vec<Arc<Entry>>,
     pub(super) put_backs: Vec<PutBack>,
+    /// What would have put back what did arrive: to be dropped.
+    pub(super) arrived: Vec<PutBack>,
     /// Calls that nobody waits for any more.
     pub(super) given_up: Vec<Arc<Parked>>,
 }
 
 impl Aftermath {
     pub(super) fn settle(self) {
-        drop(self.let_go);
+        drop((self.let_go, self.arrived));
         self.put_backs.into_iter().for_each(panics::quietly);
         for parked in self.given_up {
             parked.cancel();
@@ -271,10 +273,13 @@ impl Record {
         // The break may not have been noticed on this side yet.
         let sessions = self.state.lock().sessions.clone();
         let open = sessions.iter().filter_map(Weak::upgrade).find(|session| session.connection() == connection);
-        let closed = open.map_or_else(Aftermath::default, |session| session.end(core));
-        let Some(mut deliveries) = self.state.lock().doubtful.remove(&connection) else { return closed };
-        deliveries.acknowledge(replies);
-        Aftermath { given_up: closed.given_up, ..self.undo(deliveries.undo(), core) }
+        let mut aftermath = open.map_or_else(Aftermath::default, |session| session.end(core));
+        let Some(mut deliveries) = self.state.lock().doubtful.remove(&connection) else { return aftermath };
+        aftermath.arrived.extend(deliveries.acknowledge(replies));
+        let Aftermath { let_go, put_backs, .. } = self.undo(deliveries.undo(), core);
+        aftermath.let_go.extend(let_go);
+        aftermath.put_backs.extend(put_backs);
+        aftermath
     }
 
     /// Takes back what never arrived.

@@ -51,6 +51,15 @@ struct Pending {
     timer: Option<TimerKey>,
 }
 
+/// Things that replies moved.
+#[derive(Default)]
+struct Told {
+    /// Nobody wants them: to be put back.
+    declined: Vec<PutBack>,
+    /// They need not be put back any more.
+    arrived: Vec<PutBack>,
+}
+
 /// One data connection.
 pub(super) struct Session {
     me: Weak<Self>,
@@ -65,8 +74,8 @@ pub(super) struct Session {
     shelved: AtomicBool,
     outbound: Mutex<Outbound>,
     pending: Mutex<FxHashMap<RequestId, Pending>>,
-    /// What the client has declined, until it is put back.
-    declined: Mutex<Vec<PutBack>>,
+    /// What the client has said of things that replies moved to it, until that is acted on outside of locks.
+    told: Mutex<Told>,
     _admission: Admission,
 }
 
@@ -96,7 +105,7 @@ impl Session {
                 closed: false,
             }),
             pending: Mutex::new(FxHashMap::default()),
-            declined: Mutex::new(Vec::new()),
+            told: Mutex::default(),
             _admission: admission,
         })
     }
@@ -152,21 +161,25 @@ impl Session {
                 Ok(DataNotice::Acknowledge { replies }) => replies,
                 Ok(DataNotice::Decline { reply }) => {
                     let declined = self.outbound.lock().deliveries.decline(reply);
-                    self.declined.lock().extend(declined);
+                    self.told.lock().declined.extend(declined);
                     0
                 }
                 _ => 0,
             },
         };
         if replies > 0 {
-            self.outbound.lock().deliveries.acknowledge(replies);
+            let arrived = self.outbound.lock().deliveries.acknowledge(replies);
+            if !arrived.is_empty() {
+                self.told.lock().arrived.extend(arrived);
+            }
         }
     }
 
-    /// Puts back what the client has declined.
-    fn put_back_declined(&self) {
-        let declined = std::mem::take(&mut *self.declined.lock());
+    /// Acts on what was read of things that replies moved.
+    fn settle_told(&self) {
+        let Told { declined, arrived } = std::mem::take(&mut *self.told.lock());
         declined.into_iter().for_each(panics::quietly);
+        drop(arrived);
     }
 
     /// Whether requests are left unread because replies are.
@@ -180,14 +193,16 @@ impl Session {
         if frame.first() != Some(&REQUEST) {
             match DataNotice::read(&frame)? {
                 // Taken in where it was read.
-                DataNotice::Acknowledge { .. } => {}
-                DataNotice::Decline { .. } => self.put_back_declined(),
+                DataNotice::Acknowledge { .. } | DataNotice::Decline { .. } => self.settle_told(),
                 DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
             }
             return Ok(());
         }
         let request = Request::read(&frame)?;
         let head = request.head;
+        if head.acknowledged > 0 {
+            self.settle_told();
+        }
         if head.after > self.record.notices() && !self.catch_up(head.after, core) {
             self.hold(head.after, frame, core);
             return Ok(());
@@ -328,11 +343,11 @@ impl Session {
                 self.acknowledge(&frame);
             }
         }
-        let declined = std::mem::take(&mut *self.declined.lock());
+        let Told { declined, arrived } = std::mem::take(&mut *self.told.lock());
         let deliveries = {
             let mut outbound = self.outbound.lock();
             if std::mem::replace(&mut outbound.closed, true) {
-                return Aftermath { put_backs: declined, ..Aftermath::default() };
+                return Aftermath { put_backs: declined, arrived, ..Aftermath::default() };
             }
             core.streams.remove(&self.place, outbound.sender.fd());
             outbound.sender.shutdown();
@@ -340,6 +355,7 @@ impl Session {
         };
         let mut aftermath = self.record.doubt(self.connection, deliveries, core);
         aftermath.put_backs.extend(declined);
+        aftermath.arrived.extend(arrived);
         let pending: Vec<_> = self.pending.lock().drain().collect();
         for (_, Pending { parked, timer }) in pending {
             if let Some(timer) = timer {
