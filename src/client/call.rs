@@ -30,8 +30,8 @@ use crate::transport::{Progress, TransportError};
 
 /// How long a caller goes on looking before it sleeps: about what being woken costs.
 pub(super) const LINGER: Duration = Duration::from_micros(50);
-/// How long a caller that has given up waits for the call's final answer.
-pub(super) const FAREWELL: Duration = Duration::from_millis(250);
+/// How long a caller that has given up waits for the call's final answer. One who was told of a timeout earlier has had it.
+pub const FAREWELL: Duration = Duration::from_millis(250);
 
 /// A call, before it is made.
 pub struct Request<'a> {

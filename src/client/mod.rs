@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-pub use call::{Request, Returned};
+pub use call::{FAREWELL, Request, Returned};
 pub use pipeline::{Handle, Pipeline};
 pub use reference::RemoteReference;
 

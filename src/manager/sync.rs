@@ -36,8 +36,12 @@ impl SyncManager {
             .register::<types::Condition>()
             .register::<types::Counter>()
             .register::<types::Dict>()
+            .register::<types::JoinableQueue>()
+            .register::<types::LifoQueue>()
             .register::<types::List>()
             .register::<types::Lock>()
+            .register::<types::PriorityQueue>()
+            .register::<types::Queue>()
             .register::<types::RLock>()
     }
 

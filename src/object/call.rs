@@ -92,9 +92,14 @@ impl Call {
 /// Answers a parked call, if nobody else has ended it; what the answer moves is put back otherwise.
 pub(super) fn conclude(replier: &dyn Replier, request: RequestId, parked: &Parked, mut answer: Answer) {
     if parked.close() {
-        replier.unpark(request);
-        replier.reply(request, answer);
+        send(replier, request, answer);
     } else if let Some(put_back) = answer.put_back.take() {
         put_back();
     }
+}
+
+/// Answers a parked call that the caller of this has ended.
+pub(super) fn send(replier: &dyn Replier, request: RequestId, answer: Answer) {
+    replier.unpark(request);
+    replier.reply(request, answer);
 }

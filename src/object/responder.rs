@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::answer::{Answer, PutBack, Replier};
-use super::call::{Call, Caller, conclude};
+use super::call::{Call, Caller, conclude, send};
 use super::entry::Entry;
 use super::parked::Parked;
 use crate::codec::Codec;
@@ -69,13 +69,18 @@ struct Inner {
     caller: Caller,
     replier: Arc<dyn Replier>,
     parked: Arc<Parked>,
+    /// Whether nobody but this responder can end the wait any more.
+    claimed: bool,
     /// The target stays alive until the call is answered.
     _entry: Option<Arc<Entry>>,
 }
 
 impl Inner {
     fn conclude(self, answer: Answer) {
-        conclude(&*self.replier, self.request, &self.parked, answer);
+        match self.claimed {
+            true => send(&*self.replier, self.request, answer),
+            false => conclude(&*self.replier, self.request, &self.parked, answer),
+        }
     }
 }
 
@@ -88,6 +93,7 @@ impl<T, E> Responder<T, E> {
             caller: call.caller,
             replier: Arc::clone(&call.replier),
             parked,
+            claimed: false,
             _entry: call.entry.clone(),
         };
         Self { inner: Some(inner), result: PhantomData }
@@ -101,6 +107,15 @@ impl<T, E> Responder<T, E> {
     /// Whether the caller still waits. A caller that has given up, timed out or died does not.
     pub fn is_wanted(&self) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.parked.is_waiting())
+    }
+
+    /// Ends the wait for everybody else, ahead of the answer, where something must be done in between that can't be undone: from here on the caller can't give up or
+    /// time out, it is told what this responder answers. False where it has given up already.
+    pub(crate) fn claim(&mut self) -> bool {
+        self.inner.as_mut().is_some_and(|inner| {
+            inner.claimed |= inner.parked.close();
+            inner.claimed
+        })
     }
 
     /// Runs `hook` as soon as the caller gives up, times out or dies; at once if it has already. Runs on a thread of the server's,

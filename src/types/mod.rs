@@ -25,6 +25,7 @@ mod exclusion;
 mod held;
 mod list;
 mod lock;
+mod queue;
 mod reservation;
 mod sequence;
 mod update;
@@ -39,4 +40,8 @@ pub use exclusion::NotOwned;
 pub use held::LockGuard;
 pub use list::{List, ListDeferred, ListIter, ListProxy};
 pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
+pub use queue::{
+    JoinableQueue, JoinableQueueDeferred, JoinableQueueProxy, LifoQueue, LifoQueueDeferred, LifoQueueProxy,
+    PriorityQueue, PriorityQueueDeferred, PriorityQueueProxy, Queue, QueueDeferred, QueueError, QueueIter, QueueProxy,
+};
 pub use sequence::{Index, SequenceError, Slice};

@@ -48,6 +48,11 @@ impl<W> Waiters<W> {
         self.waiting.pop_first().map(|(_, waiter)| waiter)
     }
 
+    /// Takes out all, in order.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = W> + use<W> {
+        std::mem::take(&mut self.waiting).into_values()
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
