@@ -39,6 +39,14 @@ pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Co
     }
 }
 
+/// Reads a value from the beginning of `bytes`; tells how many it took.
+#[inline]
+pub(super) fn decode_next<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, usize), CodecError> {
+    let budget = Cell::new(guard::budget(bytes.len()));
+    let seed = Guarded { budget: &budget, target: PhantomData };
+    seed_decode_from_slice(seed, bytes, FORMAT).map_err(decode_error)
+}
+
 /// Writes to the end of a `Vec`.
 struct Appender<'a>(&'a mut Vec<u8>);
 

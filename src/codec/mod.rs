@@ -98,3 +98,12 @@ pub fn decode<'de, T: Deserialize<'de>>(codec: Codec, bytes: &'de [u8]) -> Resul
         Codec::Value => value::decode(bytes),
     }
 }
+
+/// Reads one of many values that were encoded one after the other by [`Codec::Bincode`]; tells how many bytes it took.
+///
+/// # Errors
+/// As [`decode`], but for bytes that are left over.
+#[inline]
+pub fn decode_next<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, usize), CodecError> {
+    bincode::decode_next(bytes)
+}

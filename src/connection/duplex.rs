@@ -1,7 +1,7 @@
 //! One end of a connection.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::protocol::{ClientId, ConnectionId};
 use crate::sys::fork::{ForkMutex, Stamp};
 use crate::sys::poll::{self, Interest};
 use crate::sys::sync::Mutex;
-use crate::transport::{self, Progress, Receiver, Sender, TransportError};
+use crate::transport::{self, Descriptor, Progress, Receiver, Sender, TransportError};
 
 /// One end of a connection between two processes: sends and receives values and bytes, each message whole.
 ///
@@ -40,7 +40,7 @@ use crate::transport::{self, Progress, Receiver, Sender, TransportError};
 /// # }
 /// ```
 pub struct Connection {
-    socket: Arc<OwnedFd>,
+    socket: Descriptor,
     max_message: u64,
     /// Where it is one end of a pipe.
     twin: Option<Twin>,
@@ -240,7 +240,7 @@ impl Connection {
     }
 
     fn wait(&self, interest: Interest, timeout: Option<Duration>) -> Result<bool> {
-        let ready = poll::wait_one(&*self.socket, interest, timeout);
+        let ready = poll::wait_one(&self.socket, interest, timeout);
         ready.map(poll::Ready::any).map_err(|error| Error::io("waiting for a connection", error))
     }
 
@@ -252,8 +252,7 @@ impl Connection {
             if let Some(twin) = &self.twin {
                 twin.use_here()?;
             }
-            let connection =
-                transport::Connection::sharing(Arc::clone(&self.socket)).map_err(|error| self.failed(error))?;
+            let connection = transport::Connection::sharing(self.socket.clone()).map_err(|error| self.failed(error))?;
             *halves = Halves::new(connection, self.max_message);
         }
         if let Some(twin) = &self.twin {

@@ -65,7 +65,17 @@ impl Offspring {
         self.stamp.is_current()
     }
 
-    pub(super) fn pidfd(&self) -> &PidFd<PrivateFd> {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.pidfd().pid()
+    }
+
+    pub(crate) fn pidfd(&self) -> &PidFd<PrivateFd> {
         match &self.body {
             Body::Own(child) => child.pidfd(),
             Body::Served(pidfd) => pidfd,
@@ -87,6 +97,15 @@ impl Offspring {
             }
             Body::Served(_) => self.wait_for_word(timeout),
         }
+    }
+
+    /// As [`wait`](Self::wait), and takes it off this process's list when it has ended.
+    pub(crate) fn end(self: &Arc<Self>, timeout: Option<Duration>) -> io::Result<Option<ExitStatus>> {
+        let status = self.wait(timeout)?;
+        if status.is_some() {
+            children::forget(self);
+        }
+        Ok(status)
     }
 
     /// Waits for the fork server's word of its end, or for the fork server's own.

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 pub use builder::{Builder, StartMethod};
 pub use children::active_children;
+pub(crate) use error::SignalName;
 pub use error::{ProcessError, ProcessPanic};
 pub use handle::Handle;
 pub(crate) use handle::Offspring;

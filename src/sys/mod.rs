@@ -14,6 +14,8 @@ pub mod backtrace;
 #[allow(dead_code)]
 pub mod cpu;
 pub mod fork;
+pub mod image;
+pub mod journal;
 pub mod lifeline;
 pub mod memory;
 pub mod panic;

@@ -55,6 +55,7 @@ pub use ring::{Hints, Ring};
 pub use sender::{Progress, Sender};
 
 use crate::address::Address;
+pub use socket::Descriptor;
 use socket::Socket;
 
 /// Both directions of a connection.
@@ -80,8 +81,8 @@ impl Connection {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn sharing(socket: Arc<OwnedFd>) -> Result<Self, TransportError> {
-        let socket = Arc::new(Socket::new(socket)?);
+    pub fn sharing(socket: impl Into<Descriptor>) -> Result<Self, TransportError> {
+        let socket = Arc::new(Socket::new(socket.into())?);
         Ok(Self { receiver: Receiver::new(Arc::clone(&socket)), sender: Sender::new(socket) })
     }
 
@@ -96,7 +97,7 @@ impl Connection {
     }
 
     /// The descriptor itself, to be [shared](Self::sharing).
-    pub fn share(&self) -> Arc<OwnedFd> {
+    pub fn share(&self) -> Descriptor {
         self.sender.share()
     }
 }

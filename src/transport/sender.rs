@@ -12,7 +12,7 @@ use super::TransportError;
 use super::frame::header;
 use super::peer::Peer;
 use super::ring::Outgoing;
-use super::socket::{Socket, is_end};
+use super::socket::{Descriptor, Socket, is_end};
 use crate::sys::poll::{self, Interest};
 
 /// How many parts of a frame are gathered without taking memory.
@@ -178,7 +178,7 @@ impl Sender {
     }
 
     /// The descriptor itself.
-    pub(super) fn share(&self) -> Arc<OwnedFd> {
+    pub(super) fn share(&self) -> Descriptor {
         self.socket.share()
     }
 

@@ -11,18 +11,48 @@ use nix::sys::socket::{
 
 use super::TransportError;
 use super::peer::Place;
-use crate::sys::fork::Stamp;
+use crate::sys::fork::{PrivateFd, Stamp};
+
+/// A connection's descriptor: closed when the last of those who keep it is gone.
+#[derive(Debug, Clone)]
+pub enum Descriptor {
+    /// Forked children inherit it.
+    Shared(Arc<OwnedFd>),
+    /// Forked children find it closed.
+    Private(Arc<PrivateFd>),
+}
+
+impl From<Arc<OwnedFd>> for Descriptor {
+    fn from(fd: Arc<OwnedFd>) -> Self {
+        Self::Shared(fd)
+    }
+}
+
+impl From<PrivateFd> for Descriptor {
+    fn from(fd: PrivateFd) -> Self {
+        Self::Private(Arc::new(fd))
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Shared(fd) => fd.as_fd(),
+            Self::Private(fd) => (**fd).as_fd(),
+        }
+    }
+}
 
 /// A connected stream socket of this process.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: Arc<OwnedFd>,
+    fd: Descriptor,
     place: Place,
     stamp: Stamp,
 }
 
 impl Socket {
-    pub(super) fn new(fd: Arc<OwnedFd>) -> Result<Self, TransportError> {
+    pub(super) fn new(fd: Descriptor) -> Result<Self, TransportError> {
         let place = place(fd.as_fd()).map_err(|error| TransportError::io("looking at a connection", error))?;
         Ok(Self { fd, place, stamp: Stamp::now() })
     }
@@ -31,8 +61,8 @@ impl Socket {
         &self.place
     }
 
-    pub(super) fn share(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.fd)
+    pub(super) fn share(&self) -> Descriptor {
+        self.fd.clone()
     }
 
     pub(super) fn carries_fds(&self) -> bool {
@@ -48,7 +78,7 @@ impl Socket {
     pub(super) fn shutdown(&self) {
         if self.stamp.is_current() {
             // It may have ended already.
-            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
+            let _ = shutdown(self.fd.as_fd().as_raw_fd(), Shutdown::Both);
         }
     }
 }

@@ -86,6 +86,14 @@ pub fn bare_clone() -> i32 {
     i32::try_from(pid).ok().filter(|&pid| pid >= 0).expect("clone")
 }
 
+/// Has SIGINT end this process, as at a terminal.
+pub fn heed_sigint() {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: installs no handler.
+    unsafe { sigaction(Signal::SIGINT, &default) }.expect("heed SIGINT");
+}
+
 /// Keeps tests of one binary apart that count all of a server's objects: a fork by one copies the references of all.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

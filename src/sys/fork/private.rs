@@ -51,6 +51,14 @@ impl PrivateFd {
         Self::pair(SockType::SeqPacket)
     }
 
+    /// Two joined stream sockets, born private.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn stream_pair() -> io::Result<(Self, Self)> {
+        Self::pair(SockType::Stream)
+    }
+
     fn pair(kind: SockType) -> io::Result<(Self, Self)> {
         at_fork(Hooks { prepare: nothing, parent: nothing, child: close_inherited });
         // The lock holds forks off; the call does not wait.
