@@ -40,9 +40,11 @@ impl SyncManager {
             .register::<types::LifoQueue>()
             .register::<types::List>()
             .register::<types::Lock>()
+            .register::<types::Namespace>()
             .register::<types::PriorityQueue>()
             .register::<types::Queue>()
             .register::<types::RLock>()
+            .register::<types::Set>()
     }
 
     /// Forks a server of the shared types, with all defaults; as `multiprocessing.Manager()` does.

@@ -15,6 +15,7 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 << 10;
 
 /// A key with what it is found by.
+#[derive(Clone)]
 pub(super) struct Key {
     pub(super) element: Element,
     pub(super) canonical: Canonical,
@@ -107,6 +108,11 @@ impl<V> Entries<V> {
     /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<V>> + Clone {
         self.entries.values()
+    }
+
+    /// What each is found by, in no order.
+    pub(super) fn canonicals(&self) -> impl Iterator<Item = &Canonical> {
+        self.places.keys()
     }
 
     /// Those behind a place, as many as fit into one reply well, and the place of the last of them.

@@ -25,9 +25,11 @@ mod exclusion;
 mod held;
 mod list;
 mod lock;
+mod namespace;
 mod queue;
 mod reservation;
 mod sequence;
+mod set;
 mod update;
 mod waiters;
 mod watched;
@@ -40,8 +42,10 @@ pub use exclusion::NotOwned;
 pub use held::LockGuard;
 pub use list::{List, ListDeferred, ListIter, ListProxy};
 pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
+pub use namespace::{Namespace, NamespaceDeferred, NamespaceProxy};
 pub use queue::{
     JoinableQueue, JoinableQueueDeferred, JoinableQueueProxy, LifoQueue, LifoQueueDeferred, LifoQueueProxy,
     PriorityQueue, PriorityQueueDeferred, PriorityQueueProxy, Queue, QueueDeferred, QueueError, QueueIter, QueueProxy,
 };
 pub use sequence::{Index, SequenceError, Slice};
+pub use set::{Set, SetDeferred, SetIter, SetOperand, SetProxy};

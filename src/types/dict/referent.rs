@@ -86,7 +86,7 @@ impl Dict {
         Self { inner: Arc::new_cyclic(|me| Inner { state: Mutex::default(), turns: Turns::new(me.clone()) }) }
     }
 
-    fn insert_all(&self, entries: Vec<(Element, Element)>) -> Result<(), Failure> {
+    pub(in crate::types) fn insert_all(&self, entries: Vec<(Element, Element)>) -> Result<(), Failure> {
         // All keys are looked at before any is inserted: a bad one must not leave half of them behind.
         let keyed: Result<Vec<_>, Failure> =
             entries.into_iter().map(|(key, value)| Ok((Key::new(key)?, value))).collect();
@@ -98,14 +98,14 @@ impl Dict {
         Ok(())
     }
 
-    fn get(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn get(&self, call: &mut Invocation<'_>) -> Outcome {
         let (key,) = call.arguments::<(Element,)>()?;
         let key = canonical(&key)?;
         let state = self.inner.state.lock();
         call.answer(&Slot(state.value(&key)))
     }
 
-    fn insert(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn insert(&self, call: &mut Invocation<'_>) -> Outcome {
         let (key, value) = elements::<(Element, Element)>(call)?;
         let key = Key::new(key)?;
         let former = self.inner.state.lock().set(key, value);
@@ -127,14 +127,14 @@ impl Dict {
         call.answer(&Slot(there))
     }
 
-    fn remove(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn remove(&self, call: &mut Invocation<'_>) -> Outcome {
         let (key,) = call.arguments::<(Element,)>()?;
         let key = canonical(&key)?;
         let removed = self.inner.state.lock().remove(&key);
         call.answer(&Slot(removed.as_ref().map(|entry| &entry.value.value)))
     }
 
-    fn contains_key(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn contains_key(&self, call: &mut Invocation<'_>) -> Outcome {
         let (key,) = call.arguments::<(Element,)>()?;
         let key = canonical(&key)?;
         let contains = self.inner.state.lock().contains(&key);
@@ -166,7 +166,7 @@ impl Dict {
         call.answer(&())
     }
 
-    fn keys(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn keys(&self, call: &mut Invocation<'_>) -> Outcome {
         let () = call.arguments()?;
         let state = self.inner.state.lock();
         call.answer(&Each(state.iter().map(|entry| &entry.key)))
@@ -209,6 +209,11 @@ impl Dict {
         drop(state);
         drop(former);
         call.answer(&(equal, Slot(there)))
+    }
+
+    /// Shows all entries to `show`, in order.
+    pub(in crate::types) fn for_each(&self, mut show: impl FnMut(&Element, &Element) -> fmt::Result) -> fmt::Result {
+        self.inner.state.lock().iter().try_for_each(|entry| show(&entry.key, &entry.value.value))
     }
 
     fn equals(&self, call: &mut Invocation<'_>) -> Outcome {
