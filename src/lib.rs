@@ -106,6 +106,7 @@ pub use protocol::command::{ObjectInfo, ReferenceInfo};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
 pub use proxy::{BaseProxy, Batch, Deferred, DeferredBase, Maker, Proxy, Resolve};
 pub use server::{Server, StopHandle};
+pub use transport::WaitPolicy;
 
 #[cfg(feature = "macros")]
 pub use multiproc_macros::{Proxy, proxy, referent};

@@ -1,7 +1,7 @@
 //! One call: request out, reply in.
 //!
-//! Waiting: look; yield the processor for a while, since being woken costs more than most calls; then sleep in `poll` on the connection and on the
-//! server's process, so that the server's death ends the wait even where somebody else holds its sockets open.
+//! Waiting is [`Wait`](crate::transport::Wait)'s until it is time to sleep: in `poll`, on the connection and on the server's process, so that the server's death
+//! ends the wait even where somebody else holds its sockets open.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -26,10 +26,8 @@ use crate::protocol::token::WireToken;
 use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
 use crate::sys::poll::{self, Interest};
 use crate::sys::thread;
-use crate::transport::{Progress, TransportError};
+use crate::transport::{Hints, Progress, TransportError};
 
-/// How long a caller goes on looking before it sleeps: about what being woken costs.
-pub(super) const LINGER: Duration = Duration::from_micros(50);
 /// How long a caller that has given up waits for the call's final answer. One who was told of a timeout earlier has had it.
 pub const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -219,7 +217,7 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn run(&mut self, request: &Request<'_>, after: u64, begin: Instant) -> std::result::Result<Returned, Broken> {
-        self.send(request, after)?;
+        self.send(request, after, begin)?;
         let deadline = request.timeout.map(|timeout| begin + timeout);
         if let Some(returned) = self.wait(deadline)? {
             return Ok(returned);
@@ -238,10 +236,15 @@ impl Exchange<'_> {
         }
     }
 
-    fn send(&mut self, request: &Request<'_>, after: u64) -> std::result::Result<(), Broken> {
+    fn send(&mut self, request: &Request<'_>, after: u64, now: Instant) -> std::result::Result<(), Broken> {
         let tokens = request.tokens(self.client)?;
         self.request = self.link.tally.next_request();
-        let Link { stream, tally, head } = &mut self.link;
+        let Link { stream, upgrade, wait, .. } = &mut self.link;
+        wait.give_way(stream.receiver.hints(), now);
+        stream.receiver.tell(Hints::of_client());
+        let called = upgrade.call(now, &mut stream.sender);
+        called.map_err(|error| self.broken(&error))?;
+        let Link { stream, tally, head, .. } = &mut self.link;
         request.write_head(self.request, after, tally.acknowledge(), head);
         let sent = stream.sender.send(&[head, &tokens, request.payload]);
         let _: Progress = sent.map_err(|error| self.broken(&error))?;
@@ -250,43 +253,52 @@ impl Exchange<'_> {
 
     /// Waits for the reply to this request; `None` at the deadline.
     fn wait(&mut self, deadline: Option<Instant>) -> std::result::Result<Option<Returned>, Broken> {
-        let mut idle_since = None;
         loop {
-            let sending = self.link.stream.sender.backlog() > 0;
-            if sending {
+            if self.link.stream.sender.backlog() > 0 {
                 let flushed = self.link.stream.sender.flush();
                 let _: Progress = flushed.map_err(|error| self.broken(&error))?;
             }
-            let frame = self.link.stream.receiver.next();
-            if let Some(frame) = frame.map_err(|error| self.broken(&error))? {
-                idle_since = None;
+            let Link { stream, upgrade, .. } = &mut self.link;
+            let frame = upgrade.next(&mut stream.receiver, &mut stream.sender).map_err(|error| self.broken(&error))?;
+            let Link { stream, wait, .. } = &mut self.link;
+            if let Some(frame) = frame {
+                wait.over();
                 if let Some(returned) = self.read(frame)? {
                     return Ok(Some(returned));
                 }
-                continue;
+            } else if !wait.goes_on(stream.receiver.hints()) {
+                wait.over();
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return Ok(None);
+                }
+                if self.link.stream.receiver.settle() {
+                    self.sleep(deadline)?;
+                }
             }
-            let since = *idle_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < LINGER {
-                std::thread::yield_now();
-                continue;
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Ok(None);
-            }
-            self.sleep(deadline)?;
         }
     }
 
     /// Sleeps until something comes, or the server ends.
-    fn sleep(&self, deadline: Option<Instant>) -> std::result::Result<(), Broken> {
+    fn sleep(&mut self, deadline: Option<Instant>) -> std::result::Result<(), Broken> {
+        let Link { stream, .. } = &mut self.link;
+        if stream.sender.backlog() > 0 && !stream.sender.awaits_socket() {
+            // Room that was made before the doorbell was asked for.
+            let flushed = stream.sender.flush();
+            let _: Progress = flushed.map_err(|error| self.broken(&error))?;
+        }
         let stream = &self.link.stream;
-        let interest = if stream.sender.backlog() > 0 { Interest::ReadWrite } else { Interest::Read };
-        let mut fds = vec![(stream.receiver.fd(), interest)];
-        fds.extend(self.client.process.as_ref().map(|process| (process.as_fd(), Interest::Read)));
+        let interest = if stream.sender.awaits_socket() { Interest::ReadWrite } else { Interest::Read };
+        let connection = (stream.receiver.fd(), interest);
+        let process = self.client.process.as_ref().map(|process| (process.as_fd(), Interest::Read));
+        let both = [connection, process.unwrap_or(connection)];
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let ready = poll::wait(&fds, timeout).map_err(|error| Error::io("waiting for a reply", error))?;
+        let ready = poll::wait(&both[..1 + usize::from(process.is_some())], timeout);
+        let ready = ready.map_err(|error| Error::io("waiting for a reply", error))?;
         if ready.get(1).is_some_and(|ready| ready.any()) && !ready.first().is_some_and(|ready| ready.any()) {
-            // What it had sent before its end has been read by now.
+            // What it had sent before its end is read first.
+            if self.link.stream.receiver.is_ready() {
+                return Ok(());
+            }
             return Err(Broken::Link(self.client.gone("its process has ended")));
         }
         Ok(())

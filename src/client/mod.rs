@@ -17,6 +17,7 @@ mod pipeline;
 mod pool;
 pub mod reference;
 mod tally;
+mod upgrade;
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,7 @@ use self::ledger::Ledger;
 use self::notices::Notices;
 use self::pool::Pool;
 use self::tally::Tally;
+use self::upgrade::Upgrade;
 use crate::address::Address;
 use crate::authkey::{Authkey, authkey};
 use crate::error::{Cause, Error, Result};
@@ -40,7 +42,7 @@ use crate::protocol::{ClientId, ConnectionId, ServerId};
 use crate::sys::fork::{ForkGuard, ForkMutex};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest, Ready};
-use crate::transport::{self, TransportError};
+use crate::transport::{self, TransportError, Wait, WaitPolicy};
 
 /// How long the signs of a server's death may come after the first: its sockets and its process end one after the other.
 const LAST_SIGN: Duration = Duration::from_millis(250);
@@ -54,6 +56,10 @@ pub struct Route {
     pub authkey: Authkey,
     /// How long connecting and shaking hands may take.
     pub handshake_time: Duration,
+    /// Whether connections may change over to shared memory.
+    pub ring: bool,
+    /// How callers wait.
+    pub wait: WaitPolicy,
 }
 
 /// This process as a client of one server.
@@ -147,7 +153,13 @@ impl Client {
         if let Some(known) = Self::known(server) {
             return Ok(known);
         }
-        let route = Route { address: address.parse()?, authkey: authkey(), handshake_time: HANDSHAKE_TIME };
+        let route = Route {
+            address: address.parse()?,
+            authkey: authkey(),
+            handshake_time: HANDSHAKE_TIME,
+            ring: transport::ring::is_allowed(),
+            wait: WaitPolicy::default(),
+        };
         let client = Self::connect(route)?;
         if client.server == server {
             return Ok(client);
@@ -271,7 +283,9 @@ impl Client {
         if welcome.server != self.server {
             return Err(self.gone("another server has taken its address"));
         }
-        Ok(pool::Link::new(Tally::new(connection), stream))
+        // Where the server's process can't be watched, nobody could tell that it is dead and not busy.
+        let upgrade = Upgrade::new(self.route.ring && stream.peer().is_local() && self.process.is_some());
+        Ok(pool::Link::new(Tally::new(connection), stream, upgrade, Wait::new(self.route.wait)))
     }
 
     /// A server that nobody listens for any more is gone; other failures to connect are what they are.

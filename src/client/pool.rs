@@ -3,19 +3,23 @@
 //! There are as many as calls were under way at once; the one used last is used next, since its memory is warm.
 
 use super::tally::Tally;
-use crate::transport::Connection;
+use super::upgrade::Upgrade;
+use crate::transport::{Connection, Wait};
 
 /// One data connection.
 pub(super) struct Link {
     pub(super) stream: Connection,
     pub(super) tally: Tally,
+    pub(super) upgrade: Upgrade,
+    /// How its callers wait.
+    pub(super) wait: Wait,
     /// The head of the frame that is being written; kept for its memory.
     pub(super) head: Vec<u8>,
 }
 
 impl Link {
-    pub(super) fn new(tally: Tally, stream: Connection) -> Self {
-        Self { stream, tally, head: Vec::new() }
+    pub(super) fn new(tally: Tally, stream: Connection, upgrade: Upgrade, wait: Wait) -> Self {
+        Self { stream, tally, upgrade, wait, head: Vec::new() }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::object::{Referent, Registration};
 use crate::protocol::limits;
 use crate::proxy::{Proxy, Typeids};
 use crate::server::{Server, Settings};
+use crate::transport::{self, WaitPolicy};
 
 /// Describes a manager: what is registered, where it serves, with which key. Made by [`BaseManager::builder`].
 ///
@@ -49,6 +50,8 @@ pub struct Builder<M = BaseManager> {
     settings: Box<dyn FnOnce(&mut Settings)>,
     handshake_time: Duration,
     initializer: Option<Initializer>,
+    ring: bool,
+    wait: WaitPolicy,
     /// The first thing that went wrong.
     problem: Option<Error>,
     manager: PhantomData<fn() -> M>,
@@ -64,6 +67,8 @@ impl<M> Builder<M> {
             settings: Box::new(|_| {}),
             handshake_time: limits::HANDSHAKE_TIME,
             initializer: None,
+            ring: true,
+            wait: WaitPolicy::default(),
             problem: None,
             manager: PhantomData,
         }
@@ -171,6 +176,33 @@ impl<M> Builder<M> {
         self.set(move |settings| settings.ticket_time = time)
     }
 
+    /// Whether connections on this machine may go through shared memory, once calls come fast (default: yes). Either side can say no; so can the environment variable
+    /// `MULTIPROC_RING`, set to `0` or `off`. Where shared memory is not to be had, connections stay on their sockets, as they do over tcp; nothing but speed depends on it.
+    pub fn ring(mut self, ring: bool) -> Self {
+        self.ring = ring;
+        self
+    }
+
+    /// How many connections of the server may have shared memory (default: 1,024), each of which takes 36 KiB, and up to 2 MiB more where it has carried large messages;
+    /// others stay on their sockets.
+    pub fn max_rings(self, rings: usize) -> Self {
+        self.set(move |settings| settings.max_rings = rings)
+    }
+
+    /// How callers wait for answers, and a server for calls, before they sleep: what processor time may be spent on speed.
+    ///
+    /// ```
+    /// # use multiproc::{BaseManager, WaitPolicy};
+    /// # fn main() -> multiproc::Result<()> {
+    /// let manager = BaseManager::builder().wait_policy(WaitPolicy::PowerSave).start()?;
+    /// # manager.shutdown()
+    /// # }
+    /// ```
+    pub fn wait_policy(mut self, policy: WaitPolicy) -> Self {
+        self.wait = policy;
+        self.set(move |settings| settings.wait = policy)
+    }
+
     fn set(mut self, set: impl FnOnce(&mut Settings) + 'static) -> Self {
         let former = self.settings;
         self.settings = Box::new(move |settings| {
@@ -191,7 +223,13 @@ impl<M> Builder<M> {
         self.registry.check()?;
         let mut settings = Settings::new(self.authkey.unwrap_or_else(authkey));
         (self.settings)(&mut settings);
+        let ring = self.ring && transport::ring::is_allowed();
+        if !ring {
+            settings.max_rings = 0;
+        }
         Ok(Described {
+            ring,
+            wait: self.wait,
             registry: self.registry,
             typeids: self.typeids,
             address: self.address,
@@ -231,10 +269,11 @@ impl<M: From<BaseManager>> Builder<M> {
     /// # Errors
     /// What is wrong with a registration or the address; the server's own error, such as an address in use or an initializer's.
     pub fn start(self) -> Result<M> {
-        let Described { registry, typeids, address, settings, handshake_time, initializer } = self.checked()?;
+        let Described { registry, typeids, address, settings, handshake_time, initializer, ring, wait } =
+            self.checked()?;
         let key = settings.authkey.clone();
         let (process, address) = ServerProcess::start(registry, Place::new(address)?, settings, initializer)?;
-        let client = Client::connect(Route { address, authkey: key, handshake_time })?;
+        let client = Client::connect(Route { address, authkey: key, handshake_time, ring, wait })?;
         Ok(BaseManager::new(client, Some(process), typeids).into())
     }
 
@@ -245,10 +284,10 @@ impl<M: From<BaseManager>> Builder<M> {
     /// # Errors
     /// Nobody listens there; the key is another; the other side is no server of this crate's.
     pub fn connect(self) -> Result<M> {
-        let Described { typeids, address, settings, handshake_time, .. } = self.checked()?;
+        let Described { typeids, address, settings, handshake_time, ring, wait, .. } = self.checked()?;
         let address = address
             .ok_or_else(|| Error::State { what: "connect() needs to be told where: `.address(…)`".to_owned() })?;
-        let client = Client::connect(Route { address, authkey: settings.authkey, handshake_time })?;
+        let client = Client::connect(Route { address, authkey: settings.authkey, handshake_time, ring, wait })?;
         Ok(BaseManager::new(client, None, typeids).into())
     }
 }
@@ -261,6 +300,8 @@ struct Described {
     settings: Settings,
     handshake_time: Duration,
     initializer: Option<Initializer>,
+    ring: bool,
+    wait: WaitPolicy,
 }
 
 impl<M> std::fmt::Debug for Builder<M> {

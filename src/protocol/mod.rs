@@ -4,7 +4,7 @@
 //!
 //! | stream | from the client | from the server |
 //! | --- | --- | --- |
-//! | data | [`request::Request`], acknowledgements and cancellations ([`notice::DataNotice`]) | [`reply::Reply`] |
+//! | data | [`request::Request`], acknowledgements and cancellations ([`notice::DataNotice`]) | [`reply::Reply`], and the way to shared memory ([`notice::LinkNotice`]) |
 //! | control | [`notice::ControlNotice`]: references, forks, tickets | [`notice::ServerNotice`] |
 //!
 //! Everything is little endian. The payloads (arguments and results) are `codec`'s; beside each stand the tokens of the proxies in it

@@ -21,6 +21,21 @@ pub enum DataNotice {
         /// Which request.
         request: RequestId,
     },
+    /// Calls come fast: the client would like to have shared memory. The server offers some, or lets it be.
+    Wish,
+    /// The client has mapped what was offered, and sends by it from now on: its last frame on the socket.
+    Leaves,
+    /// The client can't map what was offered.
+    Declines,
+}
+
+/// What a server says beside its replies on a data connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkNotice {
+    /// Shared memory, whose descriptor travels with the frame.
+    Offer,
+    /// The server sends by it from now on: its last frame on the socket.
+    Leaves,
 }
 
 /// So many references to an object.
@@ -80,6 +95,10 @@ pub enum ServerNotice {
 const ACKNOWLEDGE: u8 = 3;
 const CANCEL: u8 = 4;
 const DECLINE: u8 = 5;
+const WISH: u8 = 6;
+const LEAVES: u8 = 7;
+const DECLINES: u8 = 8;
+const OFFER: u8 = 9;
 const RELEASE: u8 = 16;
 const FORK: u8 = 17;
 const HOLDS: u8 = 18;
@@ -105,6 +124,9 @@ impl DataNotice {
                 out.put_u8(CANCEL);
                 out.put_u64(request.0);
             }
+            Self::Wish => out.put_u8(WISH),
+            Self::Leaves => out.put_u8(LEAVES),
+            Self::Declines => out.put_u8(DECLINES),
         }
     }
 
@@ -115,10 +137,28 @@ impl DataNotice {
             ACKNOWLEDGE => Self::Acknowledge { replies: cursor.u64()? },
             DECLINE => Self::Decline { reply: cursor.u64()? },
             CANCEL => Self::Cancel { request: RequestId(cursor.u64()?) },
+            WISH => Self::Wish,
+            LEAVES => Self::Leaves,
+            DECLINES => Self::Declines,
             other => return Err(ProtocolError::UnknownKind(other)),
         };
         cursor.end()?;
         Ok(notice)
+    }
+}
+
+impl LinkNotice {
+    /// The frame.
+    pub fn frame(self) -> &'static [u8] {
+        match self {
+            Self::Offer => &[OFFER],
+            Self::Leaves => &[LEAVES],
+        }
+    }
+
+    /// Reads a frame; `None` for a reply.
+    pub fn read(frame: &[u8]) -> Option<Self> {
+        [Self::Offer, Self::Leaves].into_iter().find(|notice| notice.frame() == frame)
     }
 }
 

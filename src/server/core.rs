@@ -37,6 +37,7 @@ pub(super) struct Core {
     listener: Mutex<Option<Arc<Listener>>>,
     clients: Mutex<FxHashMap<ClientId, Arc<Record>>>,
     connections: AtomicUsize,
+    rings: Arc<AtomicUsize>,
     wake: Arc<EventFd>,
     ending: Mutex<Option<String>>,
     ends: AtomicBool,
@@ -53,17 +54,19 @@ impl Core {
         local::announce(&table);
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|error| Error::io("making an event descriptor", error.into()))?;
+        let streams = Streams::new(settings.wait)?;
         Ok(Arc::new(Self {
             table,
             settings,
             crew,
-            streams: Streams::new()?,
+            streams,
             watches: Watches::new()?,
             timers: Timers::default(),
             address,
             listener: Mutex::new(Some(Arc::new(listener))),
             clients: Mutex::new(FxHashMap::default()),
             connections: AtomicUsize::new(0),
+            rings: Arc::default(),
             wake: Arc::new(wake),
             ending: Mutex::new(None),
             ends: AtomicBool::new(false),
@@ -146,6 +149,15 @@ impl Core {
         admitted.ok().map(|_| Admission(Arc::clone(self)))
     }
 
+    /// Counts a connection with shared memory in; `None` when there are as many as may be.
+    pub(super) fn admit_ring(&self) -> Option<RingAdmission> {
+        let max = self.settings.max_rings;
+        // Pairs with nothing: only the number counts.
+        let admitted =
+            self.rings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then(|| now + 1));
+        admitted.ok().map(|_| RingAdmission(Arc::clone(&self.rings)))
+    }
+
     /// All clients.
     pub(super) fn clients(&self) -> MutexGuard<'_, FxHashMap<ClientId, Arc<Record>>> {
         self.clients.lock()
@@ -183,6 +195,15 @@ pub(super) struct Admission(Arc<Core>);
 impl Drop for Admission {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the connections that may have shared memory.
+pub(super) struct RingAdmission(Arc<AtomicUsize>);
+
+impl Drop for RingAdmission {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

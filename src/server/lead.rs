@@ -6,7 +6,10 @@
 //!
 //! The lead's own state is locked while the leader looks for work, never while it runs any: a thread that takes over finds the queue as it was left.
 //!
-//! Waiting: look; yield the processor for a while, since waking a sleeping one costs more than most calls; then sleep.
+//! Connections with shared memory are *polled* while they are active; one without a call for [`COLD`] is left to its doorbell, which is its socket. Polling takes no
+//! system call, so while there are frames in memory the sockets are looked at only now and then ([`Lead::interval`]).
+//!
+//! How the leader waits when nothing is there is [`Wait`]'s.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -24,10 +27,16 @@ use super::core::Core;
 use super::notices::NoticeStream;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::sys::cpu;
 use crate::sys::sync::Mutex;
+use crate::transport::{Hints, TransportError, Wait, WaitPolicy};
 
-/// How long the leader goes on looking after its last call before it sleeps: about what being woken costs.
-const LINGER: Duration = Duration::from_micros(50);
+/// How long a connection with shared memory is polled after its last call: polling it costs some nanoseconds, ringing its doorbell microseconds.
+const COLD: Duration = Duration::from_millis(1);
+/// How often the sockets are looked at beside polling, while nothing comes by them.
+const SOCKETS: Duration = Duration::from_micros(50);
+/// After how many frames out of shared memory the clock is looked at.
+const FRAMES: u32 = 32;
 
 /// How many frames of one connection are handled in a row. Others wait as long; but with as many replies to each system call, that is a matter of microseconds.
 const TURN: u32 = 32;
@@ -78,13 +87,27 @@ pub(super) struct Place {
     key: AtomicUsize,
     /// Whether it is in the queue.
     queued: AtomicBool,
+    /// Whether the leader polls its shared memory.
+    polled: AtomicBool,
+}
+
+impl Place {
+    /// Whether the leader looks at it without being told.
+    pub(super) fn is_polled(&self) -> bool {
+        // Pairs with the stores in `Lead::warm` and `Lead::cool`. Where the leader lets go of it at this moment, it looks once more for what is kept.
+        self.polled.load(Ordering::SeqCst)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.key.load(Ordering::Relaxed) == NOWHERE
+    }
 }
 
 const NOWHERE: usize = usize::MAX;
 
 impl Default for Place {
     fn default() -> Self {
-        Self { key: AtomicUsize::new(NOWHERE), queued: AtomicBool::new(false) }
+        Self { key: AtomicUsize::new(NOWHERE), queued: AtomicBool::new(false), polled: AtomicBool::new(false) }
     }
 }
 
@@ -93,6 +116,28 @@ struct Lead {
     events: Vec<EpollEvent>,
     /// How many frames of the first connection were taken in a row.
     taken: u32,
+    /// The connections whose shared memory is polled.
+    rings: Vec<Polled>,
+    /// Whose turn it is.
+    turn: usize,
+    /// Whether they come before the queue, the next time.
+    polled_first: bool,
+    wait: Wait,
+    /// What the client that was served last has told of itself.
+    peer: Option<Hints>,
+    /// When the sockets were looked at last, and when something came by them.
+    looked: Instant,
+    heard: Instant,
+    /// How many frames were taken since.
+    frames: u32,
+}
+
+/// A connection whose shared memory is polled.
+struct Polled {
+    session: Arc<Session>,
+    /// When it was last seen to have had a frame, and whether it has had one since.
+    last: Instant,
+    hit: bool,
 }
 
 /// All authenticated connections of a server, and who is to be looked at next.
@@ -110,7 +155,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(policy: WaitPolicy) -> Result<Self> {
         let failed = |error: nix::Error| Error::io("making an epoll instance", error.into());
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
@@ -119,7 +164,7 @@ impl Streams {
             epoll,
             wake,
             streams: Mutex::new(Slab::new()),
-            lead: Mutex::new(Lead { queue: VecDeque::new(), events: vec![EpollEvent::empty(); 64], taken: 0 }),
+            lead: Mutex::new(Lead::new(policy)),
             pushed: Mutex::new(Vec::new()),
             corked: Mutex::new(Vec::new()),
             any_corked: AtomicBool::new(false),
@@ -203,63 +248,80 @@ impl Streams {
     pub(super) fn clear(&self) -> Vec<Stream> {
         self.corked.lock().clear();
         self.pushed.lock().clear();
-        self.lead.lock().queue.clear();
+        {
+            let mut lead = self.lead.lock();
+            lead.queue.clear();
+            lead.rings.clear();
+        }
         self.streams.lock().iter().map(|(_, stream)| stream.clone()).collect()
     }
 
     /// The next frame, of whichever connection's turn it is, and whether that turn goes on after it; `None` when something else is to be looked at.
     fn next(&self, core: &Arc<Core>) -> Option<(Stream, Vec<u8>, bool)> {
         let mut lead = self.lead.lock();
-        let mut idle_since = None;
         loop {
-            if let Some(stream) = lead.queue.pop_front() {
-                stream.place().queued.store(false, Ordering::Relaxed);
-                match stream_next(&stream, core) {
-                    Ok(Some((frame, more))) => {
-                        let goes_on = more && lead.taken + 1 < TURN;
-                        lead.taken = if goes_on { lead.taken + 1 } else { 0 };
-                        if goes_on {
-                            lead.queue_first(stream.clone());
-                        } else if more {
-                            lead.queue(stream.clone());
-                        }
-                        return Some((stream, frame, goes_on));
-                    }
-                    Ok(None) => {
-                        lead.taken = 0;
-                        self.uncork(core);
-                        continue;
-                    }
-                    Err(error) => {
-                        lead.taken = 0;
-                        drop(lead);
-                        end(&stream, core, &error);
-                        return None;
-                    }
-                }
+            if lead.frames >= FRAMES {
+                self.look(&mut lead, core);
             }
-            self.poll(&mut lead, core, &mut idle_since);
+            // Sockets and shared memory take turns.
+            lead.polled_first = !lead.polled_first;
+            let found = match lead.polled_first {
+                true => lead.next_polled(core).or_else(|| lead.next_queued(self, core)),
+                false => lead.next_queued(self, core).or_else(|| lead.next_polled(core)),
+            };
+            match found {
+                Some(Ok(found)) => {
+                    lead.frames += 1;
+                    return Some(found);
+                }
+                Some(Err((stream, error))) => {
+                    drop(lead);
+                    end(&stream, core, &error);
+                    return None;
+                }
+                None => self.idle(&mut lead, core),
+            }
             if core.ends() || !core.crew.leads() {
                 return None;
             }
         }
     }
 
-    /// Fills the queue, waiting if there is nothing.
-    fn poll(&self, lead: &mut Lead, core: &Arc<Core>, idle_since: &mut Option<Instant>) {
-        // An error is EINTR, after which it is looked again.
-        let mut count = self.epoll.wait(&mut lead.events, EpollTimeout::ZERO).unwrap_or(0);
-        if count == 0 {
-            let since = *idle_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < LINGER {
-                std::thread::yield_now();
-                return;
-            }
-            core.crew.sleeps();
-            count = self.epoll.wait(&mut lead.events, EpollTimeout::NONE).unwrap_or(0);
-            core.crew.wakes();
+    /// Looks at the sockets, if it is time; true if anything came by them.
+    fn look(&self, lead: &mut Lead, core: &Arc<Core>) -> bool {
+        let now = Instant::now();
+        lead.frames = 0;
+        if now - lead.looked < lead.interval(now) {
+            return false;
         }
-        *idle_since = None;
+        lead.looked = now;
+        lead.cool(now);
+        // An error is EINTR, after which it is looked again.
+        let count = self.epoll.wait(&mut lead.events, EpollTimeout::ZERO).unwrap_or(0);
+        self.hear(lead, count, core);
+        count > 0
+    }
+
+    /// Nothing is there to be done: waits for a moment, or until something is.
+    fn idle(&self, lead: &mut Lead, core: &Arc<Core>) {
+        if self.look(lead, core) || lead.wait.goes_on(lead.hints()) {
+            return;
+        }
+        if !lead.settle() {
+            lead.wait.over();
+            return;
+        }
+        core.crew.sleeps();
+        let count = self.epoll.wait(&mut lead.events, EpollTimeout::NONE).unwrap_or(0);
+        core.crew.wakes();
+        self.hear(lead, count, core);
+    }
+
+    /// Takes in what the sockets say.
+    fn hear(&self, lead: &mut Lead, count: usize, core: &Arc<Core>) {
+        if count > 0 {
+            lead.wait.over();
+        }
         for index in 0..count {
             let (key, flags) = (lead.events[index].data() as usize, lead.events[index].events());
             if key == NOWHERE {
@@ -276,6 +338,10 @@ impl Streams {
                 }
             }
             if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+                match &stream {
+                    Stream::Data(session) if session.is_upgraded() => session.heed(),
+                    _ => lead.heard = lead.looked,
+                }
                 lead.queue(stream);
             }
         }
@@ -283,6 +349,127 @@ impl Streams {
 }
 
 impl Lead {
+    fn new(policy: WaitPolicy) -> Self {
+        let now = Instant::now();
+        Self {
+            queue: VecDeque::new(),
+            events: vec![EpollEvent::empty(); 64],
+            taken: 0,
+            rings: Vec::new(),
+            turn: 0,
+            polled_first: false,
+            wait: Wait::new(policy),
+            peer: None,
+            looked: now,
+            heard: now,
+            frames: 0,
+        }
+    }
+
+    /// How long the sockets are left alone: not at all where there is nothing else to look at, or something has come by them lately.
+    fn interval(&self, now: Instant) -> Duration {
+        if self.rings.is_empty() || now.saturating_duration_since(self.heard) < COLD { Duration::ZERO } else { SOCKETS }
+    }
+
+    /// What waiting goes by: where the client runs that was served last, and how many are active.
+    fn hints(&self) -> Option<Hints> {
+        let peer = self.peer.filter(|_| !self.rings.is_empty())?;
+        Some(Hints { active: self.active(), ..peer })
+    }
+
+    fn active(&self) -> u32 {
+        u32::try_from(self.rings.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The next frame of the connections that something has been heard of.
+    fn next_queued(&mut self, streams: &Streams, core: &Arc<Core>) -> Option<Found> {
+        while let Some(stream) = self.queue.pop_front() {
+            stream.place().queued.store(false, Ordering::Relaxed);
+            if self.warm(&stream) {
+                continue;
+            }
+            match stream_next(&stream, core) {
+                Ok(Some((frame, more))) => {
+                    let more = !self.warm(&stream) && more;
+                    let goes_on = more && self.taken + 1 < TURN;
+                    self.taken = if goes_on { self.taken + 1 } else { 0 };
+                    if goes_on {
+                        self.queue_first(stream.clone());
+                    } else if more {
+                        self.queue(stream.clone());
+                    }
+                    return Some(Ok((stream, frame, goes_on)));
+                }
+                Ok(None) => {
+                    self.warm(&stream);
+                    self.taken = 0;
+                    streams.uncork(core);
+                }
+                Err(error) => {
+                    self.taken = 0;
+                    return Some(Err((stream, error)));
+                }
+            }
+        }
+        None
+    }
+
+    /// The next frame out of shared memory: connections take turns.
+    fn next_polled(&mut self, core: &Arc<Core>) -> Option<Found> {
+        let hints = Hints { cpu: cpu::current(), active: self.active() };
+        for _ in 0..self.rings.len() {
+            if self.turn >= self.rings.len() {
+                self.turn = 0;
+            }
+            let ring = &mut self.rings[self.turn];
+            if ring.session.place().is_gone() {
+                self.rings.swap_remove(self.turn);
+                continue;
+            }
+            match ring.session.poll(hints, core) {
+                Ok(Some(frame)) => {
+                    ring.hit = true;
+                    self.peer = ring.session.hints();
+                    self.wait.over();
+                    self.turn += 1;
+                    return Some(Ok((Stream::Data(Arc::clone(&ring.session)), frame, false)));
+                }
+                Ok(None) => self.turn += 1,
+                Err(error) => {
+                    let ring = self.rings.swap_remove(self.turn);
+                    return Some(Err((Stream::Data(ring.session), error)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Polls a connection from now on, if it has shared memory; whether it has.
+    fn warm(&mut self, stream: &Stream) -> bool {
+        let Stream::Data(session) = stream else { return false };
+        let upgraded = session.is_upgraded();
+        if upgraded && !session.place().polled.swap(true, Ordering::SeqCst) {
+            self.rings.push(Polled { session: Arc::clone(session), last: self.looked, hit: true });
+        }
+        upgraded
+    }
+
+    /// Leaves those to their doorbells that have had no frame for a while.
+    fn cool(&mut self, now: Instant) {
+        self.rings.retain_mut(|ring| {
+            if std::mem::take(&mut ring.hit) {
+                ring.last = now;
+            }
+            now.saturating_duration_since(ring.last) < COLD || !ring.settle()
+        });
+    }
+
+    /// Leaves all to their doorbells; false if one of them has something to say first.
+    fn settle(&mut self) -> bool {
+        self.rings.retain(|ring| !ring.settle());
+        self.rings.is_empty()
+    }
+
     fn queue(&mut self, stream: Stream) {
         if !stream.place().queued.swap(true, Ordering::Relaxed) {
             self.queue.push_back(stream);
@@ -296,7 +483,24 @@ impl Lead {
     }
 }
 
-fn stream_next(stream: &Stream, core: &Core) -> Result<Option<(Vec<u8>, bool)>, crate::transport::TransportError> {
+impl Polled {
+    /// Leaves the connection to its doorbell; false if it has something to say first.
+    fn settle(&self) -> bool {
+        let polled = &self.session.place().polled;
+        // Pairs with the load in `is_polled`: who keeps a reply after this tells the leader of it, what was kept before is seen by `settle`.
+        polled.store(false, Ordering::SeqCst);
+        if self.session.place().is_gone() || self.session.settle() {
+            return true;
+        }
+        polled.store(true, Ordering::SeqCst);
+        false
+    }
+}
+
+/// A frame, with whose it is and whether that connection's turn goes on; or a connection that has ended.
+type Found = std::result::Result<(Stream, Vec<u8>, bool), (Stream, TransportError)>;
+
+fn stream_next(stream: &Stream, core: &Core) -> std::result::Result<Option<(Vec<u8>, bool)>, TransportError> {
     match stream {
         Stream::Data(session) => session.next(core),
         // Notices are taken in as they are read, under a lock of their own.
@@ -305,7 +509,7 @@ fn stream_next(stream: &Stream, core: &Core) -> Result<Option<(Vec<u8>, bool)>, 
 }
 
 /// A data connection can't be read any more.
-fn end(stream: &Stream, core: &Arc<Core>, error: &crate::transport::TransportError) {
+fn end(stream: &Stream, core: &Arc<Core>, error: &TransportError) {
     if let Stream::Data(session) = stream {
         tracing::debug!(client = %session.record().id(), %error, "a data connection has ended");
         session.close(core);

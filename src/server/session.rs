@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::commands;
-use super::core::{Admission, Core};
+use super::core::{Admission, Core, RingAdmission};
 use super::delivery::Deliveries;
 use super::lead::{self, Place, Stream};
 use super::record::{Aftermath, Record};
@@ -25,13 +25,16 @@ use crate::object::parked::Parked;
 use crate::object::{Answer, Call, Caller, panics};
 use crate::protocol::carriage::Carried;
 use crate::protocol::limits::MAX_BACKLOG;
-use crate::protocol::notice::DataNotice;
+use crate::protocol::notice::{DataNotice, LinkNotice};
 use crate::protocol::reply::ReplyHead;
 use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
 use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
 use crate::sys::sync::Mutex;
-use crate::transport::{Progress, Receiver, Sender, TransportError};
+use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
+
+/// How many frames of a connection that ends are still looked at: more than any socket or ring holds.
+const MAX_LAST_WORDS: u32 = 1 << 16;
 
 /// A reply of this many bytes is not copied when it has to wait for its reader.
 const LARGE: usize = 64 << 10;
@@ -43,6 +46,9 @@ struct Outbound {
     head: Vec<u8>,
     /// Whether the leader knows that replies lie here that were left to the end of this connection's turn.
     corked: bool,
+    /// Shared memory that the client has been offered, and then what counts it.
+    offered: Option<Ring>,
+    ring: Option<RingAdmission>,
     closed: bool,
 }
 
@@ -72,6 +78,10 @@ pub(super) struct Session {
     held: Mutex<Option<(u64, Vec<u8>)>>,
     /// No requests are read: the client does not read its replies.
     shelved: AtomicBool,
+    /// Whether frames go through shared memory, which the leader then polls.
+    upgraded: AtomicBool,
+    /// Whether replies are kept until there is room for them in shared memory.
+    backlogged: AtomicBool,
     outbound: Mutex<Outbound>,
     pending: Mutex<FxHashMap<RequestId, Pending>>,
     /// What the client has said of things that replies moved to it, until that is acted on outside of locks.
@@ -97,11 +107,15 @@ impl Session {
             inbound: Mutex::new(receiver),
             held: Mutex::new(None),
             shelved: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+            backlogged: AtomicBool::new(false),
             outbound: Mutex::new(Outbound {
                 sender,
                 deliveries: Deliveries::default(),
                 head: Vec::new(),
                 corked: false,
+                offered: None,
+                ring: None,
                 closed: false,
             }),
             pending: Mutex::new(FxHashMap::default()),
@@ -133,24 +147,134 @@ impl Session {
         if let Some((after, frame)) = held {
             if after > self.record.notices() {
                 *self.held.lock() = Some((after, frame));
-                return Ok(None);
+                return self.deaf();
             }
             self.watch(&self.outbound.lock(), core);
             // What came behind it may lie in memory.
             return Ok(Some((frame, true)));
         }
         if self.is_shelved() {
-            return Ok(None);
+            return self.deaf();
         }
         let mut inbound = self.inbound.lock();
-        let frame = inbound.next()?;
+        let mut frame = inbound.next()?;
+        if frame.as_ref().is_some_and(|frame| DataNotice::read(frame) == Ok(DataNotice::Leaves)) {
+            self.follow(&mut inbound)?;
+            frame = inbound.next()?;
+        }
         if let Some(frame) = &frame {
             self.acknowledge(frame);
         }
-        if frame.is_none() {
+        if frame.is_none() && !inbound.is_upgraded() {
             inbound.park();
         }
         Ok(frame.map(|frame| (frame, inbound.is_ready())))
+    }
+
+    /// Nothing is read at present; but of shared memory's end no other event will tell.
+    fn deaf(&self) -> Result<Option<(Vec<u8>, bool)>, TransportError> {
+        if self.is_upgraded() && self.inbound.lock().has_ended() { Err(TransportError::Closed) } else { Ok(None) }
+    }
+
+    /// Offers the client shared memory, if there is any to be had; else everything stays as it is.
+    fn offer(&self, core: &Core) {
+        let mut outbound = self.outbound.lock();
+        if outbound.closed || outbound.ring.is_some() {
+            return;
+        }
+        let client = self.record.id();
+        let Some(admission) = core.admit_ring() else {
+            return tracing::debug!(%client, limit = core.settings.max_rings, "no more shared memory: a connection stays on its socket");
+        };
+        match Ring::create() {
+            Ok((ring, fd)) => {
+                (outbound.offered, outbound.ring) = (Some(ring), Some(admission));
+                let sent = outbound.sender.send_with_fd(&[LinkNotice::Offer.frame()], fd);
+                self.after_sending(&outbound, sent, core);
+            }
+            Err(error) => tracing::debug!(%client, %error, "no shared memory: a connection stays on its socket"),
+        }
+    }
+
+    /// The client has left the socket for the shared memory: so does this side.
+    fn follow(&self, inbound: &mut Receiver) -> Result<(), TransportError> {
+        let mut outbound = self.outbound.lock();
+        let Some(Ring { outgoing, incoming }) = outbound.offered.take() else {
+            return Err(TransportError::Scribbled { what: "a change to memory that was not offered" });
+        };
+        // What the socket does not take is sent before the ring's frames are: the sender sees to the order.
+        let _: Progress = outbound.sender.send(&[LinkNotice::Leaves.frame()])?;
+        outbound.sender.upgrade(outgoing);
+        inbound.upgrade(incoming);
+        // Pairs with the loads in `is_upgraded`.
+        self.upgraded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether frames come through shared memory, so that the leader has to look there.
+    pub(super) fn is_upgraded(&self) -> bool {
+        // Pairs with the store in `follow`.
+        self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// The next frame out of shared memory; what is kept goes out first, as far as there is room. `hints` are told to the client.
+    pub(super) fn poll(&self, hints: Hints, core: &Core) -> Result<Option<Vec<u8>>, TransportError> {
+        // Pairs with the store in `after_sending`.
+        if self.backlogged.load(Ordering::Acquire) {
+            self.flush_ring();
+        }
+        let frame = self.next(core)?;
+        if frame.is_some() {
+            self.inbound.lock().tell(hints);
+        }
+        Ok(frame.map(|(frame, _)| frame))
+    }
+
+    /// What the client has told of itself.
+    pub(super) fn hints(&self) -> Option<Hints> {
+        self.inbound.lock().hints()
+    }
+
+    /// The socket of a connection with shared memory was readable: the doorbell, or the end.
+    pub(super) fn heed(&self) {
+        self.inbound.lock().heed();
+    }
+
+    /// Prepares for the leader to look at this connection no more until its doorbell rings; false if there is something to be done first.
+    pub(super) fn settle(&self) -> bool {
+        let deaf = self.is_shelved() || self.held.lock().is_some();
+        {
+            let mut inbound = self.inbound.lock();
+            if deaf {
+                inbound.settle_deaf();
+            } else if !inbound.settle() {
+                return false;
+            }
+            inbound.park();
+        }
+        if self.backlogged.load(Ordering::Acquire) {
+            // Room that was made before the doorbell was asked for.
+            self.flush_ring();
+        }
+        // Reading again, where that was the obstacle.
+        !deaf || self.is_shelved() || self.held.lock().is_some()
+    }
+
+    fn flush_ring(&self) {
+        let mut outbound = self.outbound.lock();
+        match outbound.sender.flush() {
+            Ok(Progress::Pending) => {}
+            Ok(Progress::Done) => self.backlogged.store(false, Ordering::Release),
+            Err(_) => {
+                // Noticed, and settled, where it is read.
+                outbound.sender.shutdown();
+                self.backlogged.store(false, Ordering::Release);
+                self.shelved.store(false, Ordering::Release);
+            }
+        }
+        if outbound.sender.backlog() <= MAX_BACKLOG / 2 {
+            self.shelved.store(false, Ordering::Release);
+        }
     }
 
     /// Takes in what a frame says of the replies that its sender has read. Under the inbound half's lock, so that `close` misses none that was taken out.
@@ -195,6 +319,14 @@ impl Session {
                 // Taken in where it was read.
                 DataNotice::Acknowledge { .. } | DataNotice::Decline { .. } => self.settle_told(),
                 DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
+                DataNotice::Wish => self.offer(core),
+                DataNotice::Declines => {
+                    let mut outbound = self.outbound.lock();
+                    if outbound.offered.take().is_some() {
+                        outbound.ring = None;
+                    }
+                }
+                DataNotice::Leaves => return Err(Error::protocol("a client that has left the socket left it again")),
             }
             return Ok(());
         }
@@ -253,8 +385,9 @@ impl Session {
 
     /// Says what the connection is waited for: requests, where any are taken now; room for what was kept, where anything was.
     fn watch(&self, outbound: &Outbound, core: &Core) {
-        let reading = !self.is_shelved() && self.held.lock().is_none();
-        core.streams.interest(&self.place, outbound.sender.fd(), reading, outbound.sender.backlog() > 0);
+        // On the socket of a connection with shared memory there is only the doorbell to be heard.
+        let reading = self.is_upgraded() || !self.is_shelved() && self.held.lock().is_none();
+        core.streams.interest(&self.place, outbound.sender.fd(), reading, outbound.sender.awaits_socket());
     }
 
     fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
@@ -339,7 +472,9 @@ impl Session {
         // The client may have said that it has something, and died before that was read.
         {
             let mut inbound = self.inbound.lock();
-            while let Ok(Some(frame)) = inbound.next() {
+            // What one that is still alive goes on saying is not waited for.
+            for _ in 0..MAX_LAST_WORDS {
+                let Ok(Some(frame)) = inbound.next() else { break };
                 self.acknowledge(&frame);
             }
         }
@@ -351,6 +486,7 @@ impl Session {
             }
             core.streams.remove(&self.place, outbound.sender.fd());
             outbound.sender.shutdown();
+            (outbound.offered, outbound.ring) = (None, None);
             std::mem::take(&mut outbound.deliveries)
         };
         let mut aftermath = self.record.doubt(self.connection, deliveries, core);
@@ -382,7 +518,18 @@ impl Session {
             if outbound.sender.backlog() > MAX_BACKLOG {
                 self.shelved.store(true, Ordering::Release);
             }
-            self.watch(outbound, core);
+            if !self.is_upgraded() || outbound.sender.awaits_socket() {
+                self.watch(outbound, core);
+            }
+            if self.is_upgraded() {
+                // Pairs with the loads in `poll` and `settle`. The leader is told where it does not look by itself.
+                self.backlogged.store(true, Ordering::Release);
+                if !self.place.is_polled()
+                    && let Some(me) = self.me.upgrade()
+                {
+                    core.streams.push(Stream::Data(me));
+                }
+            }
         }
     }
 
@@ -412,7 +559,7 @@ impl Session {
         if payload.len() >= LARGE {
             let sent = outbound.sender.send_body(&head, &mut payload);
             self.after_sending(&outbound, sent, core);
-        } else if lead::has_turn(self) {
+        } else if lead::has_turn(self) && !self.is_upgraded() {
             let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
             if !std::mem::replace(&mut outbound.corked, true)
                 && let Some(me) = self.me.upgrade()

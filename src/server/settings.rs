@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::authkey::Authkey;
 use crate::protocol::limits;
+use crate::transport::WaitPolicy;
 
 /// A server's settings. Each limit states its default, its unit and its reason where it is set, on the builder.
 #[derive(Debug, Clone)]
@@ -22,6 +23,10 @@ pub struct Settings {
     pub ticket_time: Duration,
     /// How long a stopping server waits for methods that still run.
     pub shutdown_timeout: Duration,
+    /// How many connections may have shared memory; 0 for none.
+    pub max_rings: usize,
+    /// How the server waits for calls.
+    pub wait: WaitPolicy,
 }
 
 impl Settings {
@@ -35,6 +40,8 @@ impl Settings {
             max_workers: 256,
             ticket_time: limits::TICKET_TIME,
             shutdown_timeout: Duration::from_secs(1),
+            max_rings: limits::MAX_RINGS,
+            wait: WaitPolicy::default(),
         }
     }
 }

@@ -11,7 +11,6 @@
 //! - **Waiting is interruptible by time only.** `EINTR` is never passed on; a deadline that is given holds.
 
 pub mod backtrace;
-#[allow(dead_code)]
 pub mod cpu;
 pub mod fork;
 pub mod image;
@@ -22,7 +21,6 @@ pub mod panic;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
-#[allow(dead_code)]
 pub mod shared;
 pub mod socket;
 pub mod sync;

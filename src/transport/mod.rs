@@ -29,11 +29,8 @@ mod error;
 mod frame;
 mod listener;
 mod peer;
-#[allow(dead_code)] // until connections upgrade, with the next change
 mod receiver;
-#[allow(dead_code)]
 pub mod ring;
-#[allow(dead_code)]
 mod sender;
 mod socket;
 mod spares;
@@ -41,6 +38,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod unix;
+mod wait;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -50,9 +48,9 @@ pub use error::TransportError;
 pub use listener::Listener;
 pub use peer::Peer;
 pub use receiver::Receiver;
-#[allow(unused_imports)]
 pub use ring::{Hints, Ring};
 pub use sender::{Progress, Sender};
+pub use wait::{Wait, WaitPolicy};
 
 use crate::address::Address;
 pub use socket::Descriptor;

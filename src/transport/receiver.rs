@@ -144,6 +144,11 @@ impl Receiver {
         self.ring.is_some()
     }
 
+    /// Whether the other side was found to have left the shared memory for good.
+    pub fn has_ended(&self) -> bool {
+        self.ring.as_ref().is_some_and(|ring| ring.has_ended())
+    }
+
     /// To be asked before sleeping on the fd: false if something has come that no event will tell of. After true, the other side makes the fd readable with
     /// the next thing that it sends or takes out, and [`next`](Self::next) must be called before this is asked again.
     pub fn settle(&mut self) -> bool {

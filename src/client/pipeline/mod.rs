@@ -30,12 +30,13 @@ use self::pump::Pump;
 use self::reader::Reader;
 use super::pool::Link;
 use super::tally::Tally;
+use super::upgrade::Upgrade;
 use super::{Client, Request, Returned, State as ClientState, keeper};
 use crate::error::{Error, Result};
 use crate::protocol::notice::{ControlNotice, DataNotice};
 use crate::protocol::reply::ReplyHead;
 use crate::sys::fork::{ForkGuard, ForkMutex, Stamp};
-use crate::transport::{Connection, Progress, Receiver, Sender};
+use crate::transport::{Connection, Progress, Receiver, Sender, Wait};
 
 /// How many bytes may be kept for a socket that takes no more before who sends must wait.
 const ROOM: usize = 1 << 20;
@@ -69,6 +70,7 @@ struct State {
 struct Line {
     sender: Sender,
     tally: Tally,
+    upgrade: Upgrade,
     /// The head of the frame that is being written; kept for its memory.
     head: Vec<u8>,
 }
@@ -106,12 +108,12 @@ impl Client {
 
 impl Pipeline {
     fn new(client: &Arc<Client>, link: Link, gathers: bool) -> Self {
-        let Link { stream, tally, head } = link;
+        let Link { stream, tally, upgrade, head, .. } = link;
         Self {
             client: Arc::downgrade(client),
             stamp: Stamp::now(),
             state: ForkMutex::new(State {
-                line: Some(Line { sender: stream.sender, tally, head }),
+                line: Some(Line { sender: stream.sender, tally, upgrade, head }),
                 receiver: Some(stream.receiver),
                 calls: Calls::default(),
                 gathers,
@@ -150,6 +152,8 @@ impl Pipeline {
                 return Err(error);
             }
         };
+        // A connection that is broken is found so by whoever reads.
+        let _ = line.upgrade.call(Instant::now(), &mut line.sender);
         let id = line.tally.next_request();
         request.write_head(id, after, line.tally.acknowledge(), &mut line.head);
         calls.begin(id, kept, request.timeout);
@@ -196,12 +200,13 @@ impl Pipeline {
             let Some(receiver) = state.receiver.take() else { return };
             if state.calls.are_over() {
                 let settled = state.line.take_if(|line| line.sender.backlog() == 0 && line.tally.is_settled());
-                let Some(Line { sender, tally, head }) = settled.filter(|_| state.broken.is_none()) else {
+                let Some(Line { sender, tally, upgrade, head }) = settled.filter(|_| state.broken.is_none()) else {
                     state.receiver = Some(receiver);
                     return;
                 };
                 drop(state);
-                let link = Link { stream: Connection { receiver, sender }, tally, head };
+                let wait = Wait::new(client.route.wait);
+                let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head };
                 let unneeded = client.state().pool.put(link);
                 return drop(unneeded);
             }

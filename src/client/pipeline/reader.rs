@@ -1,6 +1,6 @@
 //! Reading for everybody: what the one does who has the pipeline's receiver.
 //!
-//! Waiting is that of a single [call](super::super::call): look; yield for a while; then sleep in `poll`, on the connection, the server's process, and the
+//! Waiting is that of a single [call](super::super::call): [`Wait`]'s until it is time to sleep in `poll`, on the connection, the server's process, and the
 //! pipeline's bell, by which others say that there is more to do.
 
 use std::os::fd::AsFd;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::Client;
-use super::super::call::LINGER;
 use super::calls::Aftermath;
 use super::{Pipeline, ROOM, State};
 use crate::error::{Error, Result};
+use crate::protocol::notice::LinkNotice;
 use crate::sys::poll::{self, Interest};
-use crate::transport::{Receiver, TransportError};
+use crate::transport::{Hints, Receiver, TransportError, Wait};
 
 /// How many replies are taken in at once.
 const MOST: usize = 256;
@@ -33,7 +33,8 @@ impl<'a> Reader<'a> {
 
     /// Takes in what comes until `done`, or until nothing has come at the deadline, or the connection breaks. What has come already is taken in in any case.
     pub(super) fn read_until(mut self, deadline: Option<Instant>, mut done: impl FnMut(&mut State) -> bool) {
-        let mut idle_since = None;
+        let mut wait = Wait::new(self.client.route.wait);
+        self.receiver.iter_mut().for_each(|receiver| receiver.tell(Hints::of_client()));
         loop {
             let (frames, end) = self.frames();
             let idle = frames.is_empty();
@@ -62,16 +63,18 @@ impl<'a> Reader<'a> {
                 return;
             }
             if !idle {
-                idle_since = None;
+                wait.over();
                 continue;
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return;
             }
-            if now - *idle_since.get_or_insert(now) < LINGER {
-                std::thread::yield_now();
-            } else if let Err(error) = self.sleep(deadline) {
+            if wait.goes_on(self.receiver.as_ref().and_then(Receiver::hints)) {
+                continue;
+            }
+            wait.over();
+            if let Err(error) = self.sleep(deadline) {
                 return self.pipeline.break_off(self.client, error);
             }
         }
@@ -83,7 +86,16 @@ impl<'a> Reader<'a> {
         let Some(receiver) = &mut self.receiver else { return (frames, None) };
         loop {
             match receiver.next() {
-                Ok(Some(frame)) => frames.push(frame),
+                Ok(Some(frame)) => match LinkNotice::read(&frame) {
+                    None => frames.push(frame),
+                    Some(notice) => {
+                        if let Some(line) = &mut self.pipeline.state().line
+                            && let Err(error) = line.upgrade.heed(notice, receiver, &mut line.sender)
+                        {
+                            return (frames, Some(error));
+                        }
+                    }
+                },
                 Ok(None) => return (frames, None),
                 Err(error) => return (frames, Some(error)),
             }
@@ -94,13 +106,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Sleeps until something comes, or there is more to do, or the deadline; an error is the server's end.
-    fn sleep(&self, deadline: Option<Instant>) -> Result<()> {
-        let Some(receiver) = &self.receiver else { return Ok(()) };
+    fn sleep(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        if !receiver.settle() {
+            return Ok(());
+        }
         let bell = self.pipeline.bell();
         let (sends, deadline) = {
             let mut state = self.pipeline.state();
             state.asleep = true;
-            (state.backlog() > 0, state.next_deadline(deadline))
+            // Room that was made before the doorbell was asked for.
+            state.flush();
+            let sends = state.line.as_ref().is_some_and(|line| line.sender.awaits_socket());
+            (sends, state.next_deadline(deadline))
         };
         let interest = if sends { Interest::ReadWrite } else { Interest::Read };
         let mut fds = vec![(receiver.fd(), interest)];

@@ -129,6 +129,11 @@ impl Incoming {
         self.ended || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
     }
 
+    /// Whether the socket was found to have ended.
+    pub(in crate::transport) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Prepares to sleep on the socket; false if there is something to be done first. With `deaf`, what lies ready to be read does not count.
     pub(in crate::transport) fn settle(&mut self, deaf: bool) -> bool {
         self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || deaf || !self.is_ready());

@@ -174,11 +174,6 @@ impl Memory {
         }
     }
 
-    /// Gives the pages of a ring back to the system. Whatever lies in it is lost.
-    pub(super) fn discard(&self, (start, size): (usize, usize)) {
-        self.0.discard(start..start + size);
-    }
-
     /// Writes at `offset` of the ring that lies at `start`, going on at its beginning where it ends.
     pub(super) fn write(&self, (start, size): (usize, usize), offset: usize, bytes: &[u8]) {
         assert!(start + size <= SIZE.get() && offset < size && bytes.len() <= size);

@@ -38,8 +38,17 @@ use std::sync::Arc;
 pub use incoming::Incoming;
 pub use outgoing::Outgoing;
 
+use crate::sys::cpu;
 use crate::sys::shared::SealedMemory;
 use layout::{Memory, SIZE, Side};
+
+/// The environment variable that keeps this process's connections on their sockets, where it is `0` or `off`.
+pub const VARIABLE: &str = "MULTIPROC_RING";
+
+/// Whether the environment lets connections have shared memory.
+pub fn is_allowed() -> bool {
+    std::env::var_os(VARIABLE).is_none_or(|value| value != "0" && value != "off")
+}
 
 /// Both directions of a connection through shared memory, not in use yet.
 #[derive(Debug)]
@@ -83,4 +92,11 @@ pub struct Hints {
     pub cpu: u32,
     /// How many connections are active in the server.
     pub active: u32,
+}
+
+impl Hints {
+    /// What a client has to tell.
+    pub fn of_client() -> Self {
+        Self { cpu: cpu::current(), active: 0 }
+    }
 }

@@ -1,0 +1,236 @@
+//! How to wait for a process that will answer soon, or not at all.
+//!
+//! Being woken costs 40 µs where processors are virtual, a hundred times as much as most calls. So nobody sleeps before he has looked for about as long. In which way
+//! he looks depends on where the other side runs: polling beside it is fastest; polling on *its* processor keeps it from answering, and makes each call take as
+//! long as is polled.
+//!
+//! | state | what is done | until |
+//! | --- | --- | --- |
+//! | look | the caller of [`Wait`] looks | something is there |
+//! | pause | `pause`, a few times | [`Pace::pause`] is over; never on the other side's processor |
+//! | yield | `sched_yield` | [`Pace::linger`] is over, or as many were done as [`Pace::crowded_yields`] where there are more processes than processors |
+//! | park | the caller sleeps | it is woken |
+//!
+//! Strangers who keep the processors busy turn each yield into milliseconds. After one that took longer than [`Pace::slow_yield`] and brought nothing,
+//! pausing takes the place of yielding for a while that doubles from [`Pace::rest`] to [`Pace::longest_rest`].
+
+use std::time::{Duration, Instant};
+
+use super::Hints;
+use crate::sys::cpu;
+
+/// How much processor time waiting may cost, to answer or to be answered sooner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitPolicy {
+    /// Looks for 2 µs, yields the processor to whoever wants it for 50 µs, then sleeps. Costs nothing when nobody calls.
+    #[default]
+    Balanced,
+    /// Looks for 20 µs and yields for 1 ms before it sleeps: calls that come less than a millisecond apart find the other side awake.
+    LowLatency,
+    /// Sleeps at once: each call costs two wake-ups, and no processor time is spent on waiting.
+    PowerSave,
+}
+
+/// The numbers behind a [`WaitPolicy`].
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long to poll before the first yield.
+    pub pause: Duration,
+    /// How long to look in all before sleeping: about what being woken costs.
+    pub linger: Duration,
+    /// How many yields to do before sleeping where there are more active processes than processors.
+    pub crowded_yields: u32,
+    /// A yield that takes longer has given the processor to a stranger.
+    pub slow_yield: Duration,
+    /// For how long pausing takes the place of yielding after the first such.
+    pub rest: Duration,
+    /// And at most.
+    pub longest_rest: Duration,
+    /// For how long a client may call in a row where there are more active processes than processors, before it yields: a millisecond divided by the number of
+    /// clients, within these limits. Less would cost calls, more would let the others wait.
+    pub turn: [Duration; 2],
+}
+
+impl WaitPolicy {
+    /// Its numbers.
+    pub fn pace(self) -> Pace {
+        let micros = Duration::from_micros;
+        let balanced = Pace {
+            pause: micros(2),
+            linger: micros(50),
+            crowded_yields: 64,
+            slow_yield: micros(2_000),
+            rest: micros(20_000),
+            longest_rest: micros(1_000_000),
+            turn: [micros(20), micros(100)],
+        };
+        match self {
+            Self::Balanced => balanced,
+            Self::LowLatency => Pace { pause: micros(20), linger: micros(1_000), crowded_yields: 1024, ..balanced },
+            Self::PowerSave => Pace { pause: Duration::ZERO, linger: Duration::ZERO, ..balanced },
+        }
+    }
+}
+
+/// One side's waiting: kept between waits for what it has learnt.
+#[derive(Debug)]
+pub struct Wait {
+    pace: Pace,
+    /// When this wait began; `None` while nobody waits.
+    since: Option<Instant>,
+    /// How many yields this wait has had.
+    yields: u32,
+    /// When the last yield of this wait began.
+    yielded: Option<Instant>,
+    /// Until when no more yields are done, and how long that was made.
+    rests: Option<(Instant, Duration)>,
+    /// When this client last gave way to the others.
+    gave_way: Option<Instant>,
+}
+
+impl Wait {
+    /// Nobody waits yet.
+    pub fn new(policy: WaitPolicy) -> Self {
+        Self { pace: policy.pace(), since: None, yields: 0, yielded: None, rests: None, gave_way: None }
+    }
+
+    /// Something has come: the next wait is another.
+    pub fn over(&mut self) {
+        self.since = None;
+        self.yields = 0;
+        self.yielded = None;
+    }
+
+    /// Nothing was there at the last look: waits for a moment. False when it is time to sleep.
+    ///
+    /// `peer` is what is known of the other side, in shared memory.
+    pub fn goes_on(&mut self, peer: Option<Hints>) -> bool {
+        if self.pace.linger.is_zero() {
+            return false;
+        }
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        if self.yielded.take().is_some_and(|yielded| now - yielded > self.pace.slow_yield) {
+            let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
+            let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
+            self.rests = Some((now + rest, rest));
+            // The stranger's time is not this wait's.
+            self.since = Some(now);
+        }
+        let waited = now - self.since.unwrap_or(since);
+        let crowded = peer.is_some_and(|peer| peer.active as usize + 1 > cpu::count());
+        if waited >= self.pace.linger && !crowded || crowded && self.yields >= self.pace.crowded_yields {
+            return false;
+        }
+        let rests = match self.rests {
+            Some((until, _)) if now < until => true,
+            // A quiet time as long as the rest was: the strangers are gone.
+            Some((until, rest)) if now - until > rest => {
+                self.rests = None;
+                false
+            }
+            _ => false,
+        };
+        if rests && waited >= self.pace.linger {
+            return false;
+        }
+        let pauses = rests || waited < self.pace.pause && !crowded;
+        if pauses && peer.is_some_and(|peer| peer.cpu != cpu::current()) {
+            (0..4).for_each(|_| std::hint::spin_loop());
+        } else {
+            self.yields += 1;
+            self.yielded = Some(now);
+            std::thread::yield_now();
+        }
+        true
+    }
+
+    /// Before a call: where there are more active processes than processors, gives way when this one has had its turn.
+    pub fn give_way(&mut self, peer: Option<Hints>, now: Instant) {
+        let Some(active) = peer.map(|peer| peer.active).filter(|&active| active as usize + 1 > cpu::count()) else {
+            return;
+        };
+        let [least, most] = self.pace.turn;
+        let turn = (Duration::from_millis(1) / active.max(1)).clamp(least, most);
+        let since = *self.gave_way.get_or_insert(now);
+        if now.saturating_duration_since(since) >= turn {
+            std::thread::yield_now();
+            self.gave_way = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elsewhere(active: u32) -> Option<Hints> {
+        Some(Hints { cpu: cpu::current().wrapping_add(1), active })
+    }
+
+    #[test]
+    fn every_wait_ends_in_sleep_and_power_is_saved_at_once() {
+        let mut wait = Wait::new(WaitPolicy::PowerSave);
+        assert!(!wait.goes_on(elsewhere(1)));
+        for policy in [WaitPolicy::Balanced, WaitPolicy::LowLatency] {
+            for peer in [None, elsewhere(0), elsewhere(1_000), Some(Hints { cpu: cpu::current(), active: 1 })] {
+                let mut wait = Wait::new(policy);
+                for _ in 0..3 {
+                    let mut looks = 0_u64;
+                    while wait.goes_on(peer) {
+                        looks += 1;
+                    }
+                    assert!(looks > 0, "{policy:?} sleeps without looking");
+                    wait.over();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_other_sides_processor_is_yielded_and_not_polled_on() {
+        // Whatever processor this thread is moved to meanwhile.
+        let everywhere = |wait: &mut Wait| wait.goes_on(Some(Hints { cpu: cpu::current(), active: 1 }));
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let mut steps = 0;
+        while everywhere(&mut wait) {
+            steps += 1;
+        }
+        assert!(wait.yields > 0 && wait.yields <= steps);
+        if cpu::count() == 1 {
+            assert_eq!(wait.yields, steps);
+        }
+    }
+
+    #[test]
+    fn a_slow_yield_is_followed_by_rests_that_double_up_to_a_limit() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let pace = wait.pace;
+        let mut last = Duration::ZERO;
+        for _ in 0..10 {
+            wait.over();
+            wait.yielded = Instant::now().checked_sub(pace.slow_yield * 2);
+            assert!(wait.goes_on(elsewhere(1)));
+            let rest = wait.rests.expect("a rest").1;
+            assert_eq!(rest, (last * 2).clamp(pace.rest, pace.longest_rest));
+            last = rest;
+        }
+        assert_eq!(last, pace.longest_rest);
+        let yields = wait.yields;
+        while wait.goes_on(elsewhere(1)) {}
+        assert!(wait.yields <= yields + 1, "a resting side yields only where it would poll on the other's processor");
+    }
+
+    #[test]
+    fn who_is_alone_gives_way_to_nobody() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let now = Instant::now();
+        wait.give_way(elsewhere(0), now);
+        wait.give_way(None, now);
+        assert!(wait.gave_way.is_none());
+        wait.give_way(elsewhere(1_000), now);
+        wait.give_way(elsewhere(1_000), now + Duration::from_millis(1));
+        assert!(wait.gave_way > Some(now));
+    }
+}
