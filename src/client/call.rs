@@ -181,7 +181,7 @@ impl Client {
     }
 
     /// A connection, and how many notices the next request comes after.
-    pub(super) fn take_link(&self, deadline: Option<Instant>) -> Result<(Link, u64)> {
+    pub(super) fn take_link(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(Link, u64)> {
         {
             let mut state = self.state();
             if let Some(link) = state.pool.take() {
@@ -342,6 +342,7 @@ impl Exchange<'_> {
         let (unneeded, sent) = {
             let mut state = client.state();
             if keep {
+                state.notices.arrived();
                 (state.pool.put(link), true)
             } else {
                 let lost = ControlNotice::Lost { connection: link.tally.connection, replies: link.tally.replies };

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::{Client, State, clients};
+use super::{Client, State, clients, lifelines};
 use crate::authkey;
 use crate::protocol::ClientId;
 use crate::sys::fork::{self, ForkMutex, Hooks};
@@ -58,8 +58,10 @@ fn announce(client: &Client) -> Option<(ClientId, OwnedFd)> {
 
 fn parent() {
     let prepared = std::mem::take(&mut *PREPARED.lock());
-    // The near ends are the child's now.
-    drop(prepared);
+    for Prepared { client, .. } in prepared {
+        // The near end is the child's now.
+        lifelines::watch(&client);
+    }
 }
 
 fn child() {
@@ -68,6 +70,7 @@ fn child() {
             let mut state = client.state();
             let (id, lifeline) = child.map_or((ClientId::random(), None), |(id, near)| (id, Some(near)));
             state.id = id;
+            state.watching = false;
             state.notices.become_childs(lifeline);
             (std::mem::take(&mut state.pool), state.pipeline.take())
         };

@@ -12,6 +12,7 @@ pub mod call;
 mod forking;
 mod keeper;
 mod ledger;
+mod lifelines;
 mod notices;
 mod pipeline;
 mod pool;
@@ -85,6 +86,8 @@ struct State {
     pipeline: Option<Arc<Pipeline>>,
     next_connection: u64,
     next_ticket: u64,
+    /// Whether a thread watches forked children.
+    watching: bool,
     /// Why the server can't be reached any more.
     gone: Option<String>,
 }
@@ -124,6 +127,7 @@ impl Client {
                 pipeline: None,
                 next_connection: 1,
                 next_ticket: 1,
+                watching: false,
                 gone: None,
             }),
         });
@@ -245,7 +249,7 @@ impl Client {
     }
 
     /// Sees to it that the control stream is connected: in a forked child it is not, at first.
-    fn ensure_notices(&self, deadline: Instant) -> Result<()> {
+    fn ensure_notices(self: &Arc<Self>, deadline: Instant) -> Result<()> {
         let id = {
             let state = self.state();
             if let Some(reason) = &state.gone {
@@ -267,11 +271,13 @@ impl Client {
             let State { notices, ledger, .. } = &mut *state;
             notices.connect(connection, ledger);
         }
+        drop(state);
+        lifelines::watch(self);
         Ok(())
     }
 
     /// A data connection, new.
-    fn open(&self, deadline: Instant) -> Result<pool::Link> {
+    fn open(self: &Arc<Self>, deadline: Instant) -> Result<pool::Link> {
         self.ensure_notices(deadline)?;
         let (id, connection) = {
             let mut state = self.state();

@@ -4,8 +4,10 @@
 //! unconnected; what it has to say before its first call (that it forked again, what it has let go of) is kept too, behind the list of what it holds.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::ledger::Ledger;
+use crate::protocol::ClientId;
 use crate::protocol::notice::{ControlNotice, ServerNotice};
 use crate::transport::{Connection, Progress};
 
@@ -22,6 +24,8 @@ pub(super) struct Notices {
     /// The near ends of the lifelines that tell the server that this process lives, until its own control stream does. A grandchild inherits those of its ancestors:
     /// as long as it is not connected, it lives by their references.
     lifelines: Vec<OwnedFd>,
+    /// The far ends of the lifelines of children whose server they can't be sent to: this process watches them for it.
+    wards: Vec<(ClientId, Arc<OwnedFd>)>,
     /// What the server said at its end.
     last_words: Option<String>,
 }
@@ -47,8 +51,34 @@ impl Notices {
         for (notice, fd) in std::mem::take(&mut self.unsaid) {
             self.send(&notice, fd);
         }
-        // The server knows now that this process lives by its stream.
-        self.lifelines.clear();
+        if self.carries_fds() {
+            self.arrived();
+        }
+    }
+
+    /// The server knows that this process lives by its stream.
+    ///
+    /// It does from the moment of the connection where it watches the lifelines itself, on the thread that takes connections in. Where the parent watches them, only
+    /// when it has answered a call.
+    pub(super) fn arrived(&mut self) {
+        if self.stream.is_some() && !self.lifelines.is_empty() {
+            self.lifelines.clear();
+        }
+    }
+
+    fn carries_fds(&self) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream.peer().is_local())
+    }
+
+    /// The lifelines that this process watches.
+    pub(super) fn wards(&self) -> &[(ClientId, Arc<OwnedFd>)] {
+        &self.wards
+    }
+
+    /// A child has ended.
+    pub(super) fn say_ended(&mut self, child: ClientId, ledger: &Ledger) -> bool {
+        self.wards.retain(|&(ward, _)| ward != child);
+        self.say(ControlNotice::Ended { child }, None, ledger)
     }
 
     /// Fixes what a forked child says first, as it is now.
@@ -72,11 +102,18 @@ impl Notices {
     }
 
     fn send(&mut self, notice: &ControlNotice, fd: Option<OwnedFd>) -> bool {
+        let carries_fds = self.carries_fds();
         let Some(stream) = &mut self.stream else { return true };
         let mut frame = Vec::new();
         notice.write(&mut frame);
         self.said += 1;
         let sent = match fd {
+            Some(fd) if !carries_fds => {
+                if let ControlNotice::Fork { child } = notice {
+                    self.wards.push((*child, Arc::new(fd)));
+                }
+                stream.sender.send(&[&frame])
+            }
             Some(fd) => stream.sender.send_with_fd(&[&frame], fd),
             None => stream.sender.send(&[&frame]),
         };
@@ -95,10 +132,9 @@ impl Notices {
         self.stream.as_ref()?.sender.fd().try_clone_to_owned().ok()
     }
 
-    /// Says that this process forks. `far` goes to the server; `carries_fds` tells whether it can.
-    pub(super) fn say_fork(&mut self, child: crate::protocol::ClientId, far: OwnedFd, ledger: &Ledger) {
-        let carries_fds = self.stream.as_ref().is_none_or(|stream| stream.peer().is_local());
-        self.say(ControlNotice::Fork { child }, carries_fds.then_some(far), ledger);
+    /// Says that this process forks. `far` goes to the server, if it can.
+    pub(super) fn say_fork(&mut self, child: ClientId, far: OwnedFd, ledger: &Ledger) {
+        self.say(ControlNotice::Fork { child }, Some(far), ledger);
     }
 
     /// Becomes the control stream of a forked child: unconnected, with the lifeline that its parent made for it.
@@ -109,6 +145,7 @@ impl Notices {
         }
         self.announced |= lifeline.is_some();
         self.lifelines.extend(lifeline);
+        self.wards.clear();
         self.unsaid.clear();
         self.said = 0;
     }

@@ -57,6 +57,11 @@ pub enum ControlNotice {
         /// The id that the child will use.
         child: ClientId,
     },
+    /// A forked child has ended. Said by its parent where the transport can't carry lifelines; of no consequence if the child has a control stream of its own.
+    Ended {
+        /// The child.
+        child: ClientId,
+    },
     /// A forked child's first word: what it holds of that which it was given at the fork; the rest is let go.
     Holds(Vec<Count>),
     /// A proxy was serialized for a way other than a call: keep its object until the ticket is redeemed or lapses.
@@ -107,6 +112,7 @@ const REDEEM: u8 = 20;
 const REDEEM_WITHOUT_TICKET: u8 = 21;
 const LOST: u8 = 22;
 const ENDING: u8 = 23;
+const ENDED: u8 = 24;
 
 impl DataNotice {
     /// Writes the frame.
@@ -192,6 +198,10 @@ impl ControlNotice {
                 out.put_u8(FORK);
                 out.extend_from_slice(&child.0);
             }
+            Self::Ended { child } => {
+                out.put_u8(ENDED);
+                out.extend_from_slice(&child.0);
+            }
             Self::Issue { object, ticket } => {
                 out.put_u8(ISSUE);
                 out.put_u64(object.0);
@@ -222,6 +232,7 @@ impl ControlNotice {
             RELEASE => return read_counts(cursor).map(Self::Release),
             HOLDS => return read_counts(cursor).map(Self::Holds),
             FORK => Self::Fork { child: ClientId(cursor.id()?) },
+            ENDED => Self::Ended { child: ClientId(cursor.id()?) },
             ISSUE => Self::Issue { object: ObjectId(cursor.u64()?), ticket: cursor.u64()? },
             REDEEM => Self::Redeem {
                 object: ObjectId(cursor.u64()?),

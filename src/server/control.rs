@@ -218,6 +218,13 @@ impl Control {
                         session.cancel(request, &Error::Timeout { after: Duration::ZERO });
                     }
                 }
+                Due::Orphan(record) => {
+                    if let Some(record) = record.upgrade()
+                        && record.control().is_none()
+                    {
+                        self.core.end_client(&record, "nobody watches it, and it has not spoken in time");
+                    }
+                }
                 Due::Accept => {
                     if self.listener.is_none() {
                         self.listener = self.core.watch(Watched::Listener).ok();

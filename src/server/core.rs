@@ -1,8 +1,8 @@
 //! What the threads of one server share.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -166,6 +166,13 @@ impl Core {
     /// What is known of a client.
     pub(super) fn client(&self, id: ClientId) -> Option<Arc<Record>> {
         self.clients.lock().get(&id).cloned()
+    }
+
+    /// A forked child that was watched by its parent is watched by nobody any more: it has as long as a ticket to say that it lives.
+    pub(super) fn orphaned(&self, child: Weak<Record>) {
+        if child.upgrade().is_some_and(|child| child.control().is_none()) {
+            self.at(Instant::now() + self.settings.ticket_time, Due::Orphan(child));
+        }
     }
 
     /// A client is gone: gives back all that it held.

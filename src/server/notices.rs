@@ -112,6 +112,11 @@ impl NoticeStream {
         match notice {
             ControlNotice::Release(counts) => return record.release(&counts, core),
             ControlNotice::Fork { child } => self.fork(child, lifelines, core),
+            ControlNotice::Ended { child } => {
+                // One that has a control stream lives by that.
+                let ended = core.client(child).filter(|child| child.control().is_none());
+                return Aftermath { ended: ended.map(|child| (Arc::clone(core), child)), ..Aftermath::default() };
+            }
             ControlNotice::Holds(counts) => return record.confirm(&counts, core),
             ControlNotice::Issue { object, ticket } => {
                 if let Ok(entry) = core.table.find(object) {
@@ -136,6 +141,9 @@ impl NoticeStream {
         if known {
             // It was faster than its parent's word, and lives by its own control stream.
             return;
+        }
+        if lifelines.is_empty() && !self.record.wards(&record) {
+            core.orphaned(Arc::downgrade(&record));
         }
         for lifeline in lifelines {
             match core.watch(Watched::Lifeline(lifeline, Arc::downgrade(&record))) {

@@ -34,6 +34,8 @@ pub(super) struct Aftermath {
     pub(super) arrived: Vec<PutBack>,
     /// Calls that nobody waits for any more.
     pub(super) given_up: Vec<Arc<Parked>>,
+    /// A client that has ended.
+    pub(super) ended: Option<(Arc<Core>, Arc<Record>)>,
 }
 
 impl Aftermath {
@@ -42,6 +44,9 @@ impl Aftermath {
         self.put_backs.into_iter().for_each(panics::quietly);
         for parked in self.given_up {
             parked.cancel();
+        }
+        if let Some((core, record)) = self.ended {
+            core.end_client(&record, "its parent says that it has ended");
         }
     }
 }
@@ -62,6 +67,8 @@ struct State {
     heirs: Vec<Weak<dyn Heir>>,
     /// How many heirs there may be before those that are gone are looked for.
     heirs_limit: usize,
+    /// Forked children that the client watches for the server, since no lifelines could come from it.
+    wards: Vec<Weak<Record>>,
     /// Whether a forked child has said itself what it holds.
     confirmed: bool,
     ended: bool,
@@ -129,6 +136,16 @@ impl Record {
         }
         state.heirs.push(heir);
         true
+    }
+
+    /// The client watches this child of its for the server; false where the client is gone.
+    pub(super) fn wards(&self, child: &Arc<Self>) -> bool {
+        let mut state = self.state.lock();
+        if !state.ended {
+            state.wards.retain(|ward| ward.strong_count() > 0);
+            state.wards.push(Arc::downgrade(child));
+        }
+        !state.ended
     }
 
     /// Adds a data connection; false where the client is gone.
@@ -294,10 +311,10 @@ impl Record {
 
     /// The client is gone: gives back all that it held. Only the first call does anything.
     pub(super) fn end(self: &Arc<Self>, core: &Arc<Core>) {
-        let (mut leases, sessions, control, doubtful, watched, heirs) = {
+        let (mut leases, sessions, control, doubtful, watched, heirs, wards) = {
             let mut state = self.state.lock();
             state.ended = true;
-            let State { leases, sessions, control, doubtful, watched, heirs, .. } = &mut *state;
+            let State { leases, sessions, control, doubtful, watched, heirs, wards, .. } = &mut *state;
             (
                 std::mem::take(leases),
                 std::mem::take(sessions),
@@ -305,8 +322,12 @@ impl Record {
                 std::mem::take(doubtful),
                 std::mem::take(watched),
                 std::mem::take(heirs),
+                std::mem::take(wards),
             )
         };
+        for ward in wards {
+            core.orphaned(ward);
+        }
         for key in watched {
             core.unwatch(key);
         }

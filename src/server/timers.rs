@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Instant;
 
+use super::record::Record;
 use super::session::Session;
 use crate::protocol::RequestId;
 use crate::sys::sync::Mutex;
@@ -14,6 +15,8 @@ pub(super) enum Due {
     Stranger(u64),
     /// A waiting call's time is over.
     Call(Weak<Session>, RequestId),
+    /// A forked child that nobody watches has not said that it lives.
+    Orphan(Weak<Record>),
     /// Connections may be accepted again.
     Accept,
     /// Something that an object wants to be done.
