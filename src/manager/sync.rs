@@ -33,9 +33,11 @@ impl SyncManager {
     /// A manager to be described: other addresses and keys, types of your own beside the shared ones.
     pub fn builder() -> Builder<Self> {
         Builder::new()
+            .register::<types::BoundedSemaphore>()
             .register::<types::Condition>()
             .register::<types::Counter>()
             .register::<types::Dict>()
+            .register::<types::Event>()
             .register::<types::JoinableQueue>()
             .register::<types::LifoQueue>()
             .register::<types::List>()
@@ -44,6 +46,7 @@ impl SyncManager {
             .register::<types::PriorityQueue>()
             .register::<types::Queue>()
             .register::<types::RLock>()
+            .register::<types::Semaphore>()
             .register::<types::Set>()
     }
 

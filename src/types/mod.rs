@@ -21,6 +21,7 @@ mod dict;
 mod element;
 mod encodes;
 mod entries;
+mod event;
 mod exclusion;
 mod held;
 mod list;
@@ -28,6 +29,7 @@ mod lock;
 mod namespace;
 mod queue;
 mod reservation;
+mod semaphore;
 mod sequence;
 mod set;
 mod update;
@@ -38,6 +40,7 @@ pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy}
 pub use counter::{Counter, CounterDeferred, CounterProxy};
 pub use dict::{Dict, DictDeferred, DictIter, DictProxy};
 pub use encodes::Encodes;
+pub use event::{Event, EventDeferred, EventProxy};
 pub use exclusion::NotOwned;
 pub use held::LockGuard;
 pub use list::{List, ListDeferred, ListIter, ListProxy};
@@ -46,6 +49,10 @@ pub use namespace::{Namespace, NamespaceDeferred, NamespaceProxy};
 pub use queue::{
     JoinableQueue, JoinableQueueDeferred, JoinableQueueProxy, LifoQueue, LifoQueueDeferred, LifoQueueProxy,
     PriorityQueue, PriorityQueueDeferred, PriorityQueueProxy, Queue, QueueDeferred, QueueError, QueueIter, QueueProxy,
+};
+pub use semaphore::{
+    BoundedSemaphore, BoundedSemaphoreDeferred, BoundedSemaphoreProxy, OverRelease, Permit, Semaphore,
+    SemaphoreDeferred, SemaphoreProxy,
 };
 pub use sequence::{Index, SequenceError, Slice};
 pub use set::{Set, SetDeferred, SetIter, SetOperand, SetProxy};
