@@ -382,3 +382,30 @@ fn a_fork_that_fails_leaves_nothing() {
     come_to(&manager, 0);
     manager.shutdown().unwrap();
 }
+
+/// The calls of one of two threads, or of both, failed with `ServerGone`: both had made a control stream, the server had refused one, and the client kept that.
+#[test]
+fn a_forked_childs_first_calls_may_come_from_many_threads() {
+    let manager = start();
+    let counter = CounterProxy::new(&manager).unwrap();
+    let children: Vec<_> = (0..8)
+        .map(|_| {
+            let counter = counter.clone();
+            fork(move || {
+                let barrier = std::sync::Barrier::new(8);
+                thread::scope(|scope| {
+                    for _ in 0..8 {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            counter.add(1).unwrap();
+                        });
+                    }
+                });
+                0
+            })
+        })
+        .collect();
+    assert!(children.into_iter().map(wait).all(|code| code == 0));
+    assert_eq!(counter.get().unwrap(), 64);
+    manager.shutdown().unwrap();
+}

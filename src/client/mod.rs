@@ -45,6 +45,8 @@ use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest, Ready};
 use crate::transport::{self, TransportError, Wait, WaitPolicy};
 
+/// How long a thread looks away while another makes the process's first contact with a server.
+const FIRST_CONTACT: Duration = Duration::from_millis(1);
 /// How long the signs of a server's death may come after the first: its sockets and its process end one after the other.
 const LAST_SIGN: Duration = Duration::from_millis(250);
 
@@ -250,29 +252,41 @@ impl Client {
 
     /// Sees to it that the control stream is connected: in a forked child it is not, at first.
     fn ensure_notices(self: &Arc<Self>, deadline: Instant) -> Result<()> {
-        let id = {
-            let state = self.state();
+        let begin = Instant::now();
+        let id = loop {
+            let mut state = self.state();
             if let Some(reason) = &state.gone {
                 return Err(Error::ServerGone { address: self.address.to_string(), reason: reason.clone() });
             }
             if state.notices.is_connected() {
                 return Ok(());
             }
-            state.id
+            if state.notices.begins_to_connect() {
+                break state.id;
+            }
+            drop(state);
+            // Another thread is at it: of two streams the server would refuse one, which may be the one that is kept here.
+            if Instant::now() >= deadline {
+                return Err(Error::Timeout { after: begin.elapsed() });
+            }
+            std::thread::sleep(FIRST_CONTACT);
         };
+        let connected = self.connect_notices(id, deadline);
+        self.state().notices.has_tried_to_connect();
+        connected?;
+        lifelines::watch(self);
+        Ok(())
+    }
+
+    fn connect_notices(&self, id: ClientId, deadline: Instant) -> Result<()> {
         let shaken = shake_hands(&self.route, id, Role::Control, ConnectionId(0), deadline);
         let (connection, welcome) = shaken.map_err(|error| self.unreachable(error))?;
         if welcome.server != self.server {
             return Err(self.gone("another server has taken its address"));
         }
         let mut state = self.state();
-        // Another thread may have been as fast; the server has refused one of both streams then.
-        if !state.notices.is_connected() {
-            let State { notices, ledger, .. } = &mut *state;
-            notices.connect(connection, ledger);
-        }
-        drop(state);
-        lifelines::watch(self);
+        let State { notices, ledger, .. } = &mut *state;
+        notices.connect(connection, ledger);
         Ok(())
     }
 

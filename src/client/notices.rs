@@ -15,6 +15,8 @@ use crate::transport::{Connection, Progress};
 #[derive(Default)]
 pub(super) struct Notices {
     stream: Option<Connection>,
+    /// Whether a thread is about to connect it.
+    connecting: bool,
     /// How many notices were sent or kept, on this stream.
     said: u64,
     /// What is to be said at the connection, in order.
@@ -37,6 +39,16 @@ impl Notices {
 
     pub(super) fn is_connected(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Whether this thread is to connect it: no other is at it.
+    pub(super) fn begins_to_connect(&mut self) -> bool {
+        !std::mem::replace(&mut self.connecting, true)
+    }
+
+    /// The thread that was to connect it is done, with or without a stream.
+    pub(super) fn has_tried_to_connect(&mut self) {
+        self.connecting = false;
     }
 
     /// How many notices a request that is sent now comes after.
@@ -148,6 +160,7 @@ impl Notices {
         self.wards.clear();
         self.unsaid.clear();
         self.said = 0;
+        self.connecting = false;
     }
 
     /// What the server said at its end, if anything.
