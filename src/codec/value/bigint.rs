@@ -8,7 +8,7 @@ use std::fmt;
 const DECIMAL_BYTES: usize = 512;
 
 /// Without the bytes at the end that only repeat the sign. Nothing at all is 0.
-pub(super) fn minimal(bytes: &[u8]) -> &[u8] {
+pub(in crate::codec) fn minimal(bytes: &[u8]) -> &[u8] {
     let mut end = bytes.len();
     while let [.., before, last] = bytes[..end] {
         let repeats = (last == 0 && before < 0x80) || (last == 0xff && before >= 0x80);
@@ -24,12 +24,12 @@ pub(super) fn minimal(bytes: &[u8]) -> &[u8] {
 }
 
 /// Whether it is below 0.
-pub(super) fn is_negative(bytes: &[u8]) -> bool {
+pub(in crate::codec) fn is_negative(bytes: &[u8]) -> bool {
     bytes.last().is_some_and(|last| *last >= 0x80)
 }
 
 /// The number, if 128 bits with a sign hold it.
-pub(super) fn to_i128(bytes: &[u8]) -> Option<i128> {
+pub(in crate::codec) fn to_i128(bytes: &[u8]) -> Option<i128> {
     let bytes = minimal(bytes);
     let mut wide = if is_negative(bytes) { [0xff; 16] } else { [0; 16] };
     wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -37,7 +37,7 @@ pub(super) fn to_i128(bytes: &[u8]) -> Option<i128> {
 }
 
 /// The number, if 128 bits without a sign hold it.
-pub(super) fn to_u128(bytes: &[u8]) -> Option<u128> {
+pub(in crate::codec) fn to_u128(bytes: &[u8]) -> Option<u128> {
     match minimal(bytes) {
         [number @ .., 0] if number.len() == 16 => Some(u128::from_le_bytes(number.try_into().ok()?)),
         bytes => u128::try_from(to_i128(bytes)?).ok(),
@@ -45,7 +45,7 @@ pub(super) fn to_u128(bytes: &[u8]) -> Option<u128> {
 }
 
 /// The float that is exactly this number, if there is one.
-pub(super) fn to_exact_f64(bytes: &[u8]) -> Option<f64> {
+pub(in crate::codec) fn to_exact_f64(bytes: &[u8]) -> Option<f64> {
     let magnitude = magnitude(bytes);
     let Some(highest) = magnitude.iter().rposition(|byte| *byte != 0) else { return Some(0.0) };
     let lowest = magnitude.iter().position(|byte| *byte != 0)?;
@@ -77,7 +77,7 @@ fn magnitude(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Writes it as Python does.
-pub(super) fn show(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(in crate::codec) fn show(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if is_negative(bytes) {
         f.write_str("-")?;
     }

@@ -26,21 +26,21 @@
 
 mod access;
 mod arguments;
-mod bigint;
+pub(super) mod bigint;
 mod canonical;
 mod deserializer;
 mod display;
 mod encoded;
 mod list;
-mod number;
+pub(super) mod number;
 mod order;
 mod proxies;
-mod reader;
+pub(super) mod reader;
 mod serializer;
-mod tag;
+pub(super) mod tag;
 mod tree;
 mod tree_serde;
-mod write;
+pub(super) mod write;
 
 #[cfg(test)]
 mod tests;

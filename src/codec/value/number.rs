@@ -5,7 +5,7 @@ use super::write;
 /// The type of a packed list's elements; its byte stands after the tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Element {
+pub(in crate::codec) enum Element {
     U8 = 0,
     U16 = 1,
     U32 = 2,
@@ -20,7 +20,7 @@ pub(super) enum Element {
 
 impl Element {
     /// The type that a byte stands for.
-    pub(super) const fn from_byte(byte: u8) -> Option<Self> {
+    pub(in crate::codec) const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             0 => Self::U8,
             1 => Self::U16,
@@ -37,7 +37,7 @@ impl Element {
     }
 
     /// Its width in bytes.
-    pub(super) const fn width(self) -> usize {
+    pub(in crate::codec) const fn width(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 => 2,
@@ -49,7 +49,7 @@ impl Element {
 
 /// One number of a packed list, in the widest form of its family.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Number {
+pub(in crate::codec) enum Number {
     Unsigned(u64),
     Signed(i64),
     Single(f32),
@@ -58,7 +58,7 @@ pub(super) enum Number {
 
 impl Number {
     /// Appends it as a value of its own.
-    pub(super) fn append_to(self, out: &mut Vec<u8>) {
+    pub(in crate::codec) fn append_to(self, out: &mut Vec<u8>) {
         match self {
             Self::Unsigned(value) => write::unsigned(out, value),
             Self::Signed(value) => write::signed(out, value),
@@ -70,23 +70,23 @@ impl Number {
 
 /// The numbers of a packed list.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packed<'de> {
+pub(in crate::codec) struct Packed<'de> {
     element: Element,
     raw: &'de [u8],
 }
 
 impl<'de> Packed<'de> {
     /// `raw` is a whole number of elements.
-    pub(super) fn new(element: Element, raw: &'de [u8]) -> Self {
+    pub(in crate::codec) fn new(element: Element, raw: &'de [u8]) -> Self {
         debug_assert_eq!(raw.len() % element.width(), 0);
         Self { element, raw }
     }
 
-    pub(super) fn element(&self) -> Element {
+    pub(in crate::codec) fn element(&self) -> Element {
         self.element
     }
 
-    pub(super) fn raw(&self) -> &'de [u8] {
+    pub(in crate::codec) fn raw(&self) -> &'de [u8] {
         self.raw
     }
 
@@ -127,7 +127,7 @@ impl Iterator for Packed<'_> {
 impl ExactSizeIterator for Packed<'_> {}
 
 /// A Rust number that may stand in a packed list.
-pub(super) trait Packable: Copy {
+pub(in crate::codec) trait Packable: Copy {
     /// Its type's byte.
     const ELEMENT: Element;
 
@@ -154,7 +154,7 @@ packable! { u8 => U8 u16 => U16 u32 => U32 u64 => U64 i8 => I8 i16 => I16 i32 =>
 const PAYLOAD_SHIFT: u32 = f64::MANTISSA_DIGITS - f32::MANTISSA_DIGITS;
 
 /// To `f64` with every bit of a NaN kept, which `as` does not promise.
-pub(super) fn widen(value: f32) -> f64 {
+pub(in crate::codec) fn widen(value: f32) -> f64 {
     if !value.is_nan() {
         return value.into();
     }
@@ -165,7 +165,7 @@ pub(super) fn widen(value: f32) -> f64 {
 }
 
 /// The `f32` that [`widen`]s to this NaN, or the quiet NaN where the payload needs more bits.
-pub(super) fn narrow_nan(value: f64) -> f32 {
+pub(in crate::codec) fn narrow_nan(value: f64) -> f32 {
     let bits = value.to_bits();
     let sign = ((bits >> 63) as u32) << 31;
     let payload = ((bits & 0x000f_ffff_ffff_ffff) >> PAYLOAD_SHIFT) as u32;

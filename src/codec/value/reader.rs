@@ -10,7 +10,7 @@ use crate::codec::error::{CodecError, Problem};
 
 /// What a value is, as far as that can be said without reading the values in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Head<'de> {
+pub(in crate::codec) enum Head<'de> {
     None,
     Bool(bool),
     Unsigned(u64),
@@ -32,7 +32,7 @@ pub(super) enum Head<'de> {
 
 impl Head<'_> {
     /// What to call it in an error.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::codec) fn describe(&self) -> String {
         match self {
             Self::None => "None".into(),
             Self::Bool(value) => format!("bool {value}"),
@@ -57,32 +57,32 @@ impl Head<'_> {
 
 /// An int as it is commonly met.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Int {
+pub(in crate::codec) enum Int {
     Unsigned(u64),
     Negative(i8),
 }
 
 /// Bytes that are being read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'de> {
+pub(in crate::codec) struct Reader<'de> {
     rest: &'de [u8],
 }
 
 impl<'de> Reader<'de> {
     #[inline]
-    pub(super) fn new(bytes: &'de [u8]) -> Self {
+    pub(in crate::codec) fn new(bytes: &'de [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// What has not been read yet.
     #[inline]
-    pub(super) fn rest(&self) -> &'de [u8] {
+    pub(in crate::codec) fn rest(&self) -> &'de [u8] {
         self.rest
     }
 
     /// Everything must have been read.
     #[inline]
-    pub(super) fn finish(&self) -> Result<(), CodecError> {
+    pub(in crate::codec) fn finish(&self) -> Result<(), CodecError> {
         match self.rest.len() {
             0 => Ok(()),
             left => Err(Problem::TrailingBytes { left }.into()),
@@ -91,13 +91,13 @@ impl<'de> Reader<'de> {
 
     /// The tag of the next value, still to be read.
     #[inline]
-    pub(super) fn peek(&self) -> Result<u8, CodecError> {
+    pub(in crate::codec) fn peek(&self) -> Result<u8, CodecError> {
         self.rest.first().copied().ok_or_else(|| CodecError::unexpected_end(1))
     }
 
     /// Leaves the tag behind that was peeked at.
     #[inline]
-    pub(super) fn advance(&mut self) {
+    pub(in crate::codec) fn advance(&mut self) {
         self.rest = self.rest.get(1..).unwrap_or_default();
     }
 
@@ -155,7 +155,7 @@ impl<'de> Reader<'de> {
 
     /// The next value, if it is an int from -16 on that 64 bits hold, in its usual form; else nothing is read.
     #[inline]
-    pub(super) fn common_int(&mut self) -> Result<Option<Int>, CodecError> {
+    pub(in crate::codec) fn common_int(&mut self) -> Result<Option<Int>, CodecError> {
         let Some((tag, rest)) = self.rest.split_first() else { return Err(CodecError::unexpected_end(1)) };
         let (int, rest) = match *tag {
             small @ 0..=tag::GREATEST_INT => (Int::Unsigned(small.into()), rest),
@@ -172,7 +172,7 @@ impl<'de> Reader<'de> {
 
     /// The next value, if it is a float; else nothing is read.
     #[inline]
-    pub(super) fn float(&mut self) -> Result<Option<f64>, CodecError> {
+    pub(in crate::codec) fn float(&mut self) -> Result<Option<f64>, CodecError> {
         match self.rest.split_first() {
             Some((&tag::FLOAT, rest)) => {
                 let (value, rest) = after(rest, f64::from_le_bytes)?;
@@ -186,7 +186,7 @@ impl<'de> Reader<'de> {
 
     /// A str, if the next value is one; else nothing is read.
     #[inline]
-    pub(super) fn str(&mut self) -> Result<Option<&'de str>, CodecError> {
+    pub(in crate::codec) fn str(&mut self) -> Result<Option<&'de str>, CodecError> {
         match self.peek()? {
             short @ tag::SHORT_STR..=tag::SHORT_STR_LAST => {
                 self.advance();
@@ -203,7 +203,7 @@ impl<'de> Reader<'de> {
 
     /// Bytes, if the next value is that; else nothing is read.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<Option<&'de [u8]>, CodecError> {
+    pub(in crate::codec) fn bytes(&mut self) -> Result<Option<&'de [u8]>, CodecError> {
         if self.peek()? != tag::BYTES {
             return Ok(None);
         }
@@ -227,7 +227,7 @@ impl<'de> Reader<'de> {
 
     /// A tuple's, list's or map's count, if the tag holds one; else nothing is read.
     #[inline]
-    pub(super) fn short_container(&mut self) -> Result<Option<Head<'de>>, CodecError> {
+    pub(in crate::codec) fn short_container(&mut self) -> Result<Option<Head<'de>>, CodecError> {
         let (family, first) = match self.peek()? {
             tag::SHORT_TUPLE..=tag::SHORT_TUPLE_LAST => (Family::Tuple, tag::SHORT_TUPLE),
             tag::SHORT_LIST..=tag::SHORT_LIST_LAST => (Family::List, tag::SHORT_LIST),
@@ -252,7 +252,7 @@ impl<'de> Reader<'de> {
     }
 
     /// The next value, without the values in it.
-    pub(super) fn head(&mut self) -> Result<Head<'de>, CodecError> {
+    pub(in crate::codec) fn head(&mut self) -> Result<Head<'de>, CodecError> {
         let [byte] = self.array()?;
         Ok(match byte {
             0..=tag::GREATEST_INT => Head::Unsigned(byte.into()),
@@ -300,7 +300,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Reads over one value, `levels` deep at most, and returns its bytes.
-    pub(super) fn skip(&mut self, levels: u32) -> Result<&'de [u8], CodecError> {
+    pub(in crate::codec) fn skip(&mut self, levels: u32) -> Result<&'de [u8], CodecError> {
         let before = self.rest;
         if let Head::Container(family, count) = self.head()? {
             let levels = levels.checked_sub(1).ok_or_else(CodecError::too_deep)?;

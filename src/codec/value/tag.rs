@@ -26,56 +26,56 @@
 //! Numbers are little endian. A length up to 250 is one byte; 251, 252 and 253 announce 2, 4 and 8 bytes.
 
 /// The largest int that is its own tag; smaller ones down to [`LEAST_INT`] are theirs in two's complement.
-pub(super) const GREATEST_INT: u8 = 0x7f;
+pub(in crate::codec) const GREATEST_INT: u8 = 0x7f;
 /// The least int that is its own tag.
-pub(super) const LEAST_INT: i64 = -16;
+pub(in crate::codec) const LEAST_INT: i64 = -16;
 /// The tag of [`LEAST_INT`].
-pub(super) const FIRST_NEGATIVE: u8 = 0xf0;
+pub(in crate::codec) const FIRST_NEGATIVE: u8 = 0xf0;
 
-pub(super) const SHORT_STR: u8 = 0x80;
-pub(super) const SHORT_STR_MAX: usize = 47;
-pub(super) const SHORT_STR_LAST: u8 = SHORT_STR + SHORT_STR_MAX as u8;
-pub(super) const SHORT_TUPLE: u8 = 0xb0;
-pub(super) const SHORT_TUPLE_LAST: u8 = 0xb7;
-pub(super) const SHORT_LIST: u8 = 0xb8;
-pub(super) const SHORT_LIST_LAST: u8 = 0xbf;
-pub(super) const SHORT_MAP: u8 = 0xc0;
-pub(super) const SHORT_MAP_LAST: u8 = 0xcf;
+pub(in crate::codec) const SHORT_STR: u8 = 0x80;
+pub(in crate::codec) const SHORT_STR_MAX: usize = 47;
+pub(in crate::codec) const SHORT_STR_LAST: u8 = SHORT_STR + SHORT_STR_MAX as u8;
+pub(in crate::codec) const SHORT_TUPLE: u8 = 0xb0;
+pub(in crate::codec) const SHORT_TUPLE_LAST: u8 = 0xb7;
+pub(in crate::codec) const SHORT_LIST: u8 = 0xb8;
+pub(in crate::codec) const SHORT_LIST_LAST: u8 = 0xbf;
+pub(in crate::codec) const SHORT_MAP: u8 = 0xc0;
+pub(in crate::codec) const SHORT_MAP_LAST: u8 = 0xcf;
 
-pub(super) const NONE: u8 = 0xd0;
-pub(super) const FALSE: u8 = 0xd1;
-pub(super) const TRUE: u8 = 0xd2;
-pub(super) const U8: u8 = 0xd3;
-pub(super) const U16: u8 = 0xd4;
-pub(super) const U32: u8 = 0xd5;
-pub(super) const U64: u8 = 0xd6;
-pub(super) const I8: u8 = 0xd7;
-pub(super) const I16: u8 = 0xd8;
-pub(super) const I32: u8 = 0xd9;
-pub(super) const I64: u8 = 0xda;
-pub(super) const BIG_INT: u8 = 0xdb;
-pub(super) const FLOAT: u8 = 0xdc;
-pub(super) const COMPLEX: u8 = 0xdd;
-pub(super) const STR: u8 = 0xde;
-pub(super) const BYTES: u8 = 0xdf;
-pub(super) const TUPLE: u8 = 0xe0;
-pub(super) const LIST: u8 = 0xe1;
-pub(super) const SET: u8 = 0xe2;
-pub(super) const FROZEN_SET: u8 = 0xe3;
-pub(super) const MAP: u8 = 0xe4;
-pub(super) const PACKED: u8 = 0xe5;
-pub(super) const PROXY: u8 = 0xe6;
-pub(super) const OPAQUE: u8 = 0xe7;
+pub(in crate::codec) const NONE: u8 = 0xd0;
+pub(in crate::codec) const FALSE: u8 = 0xd1;
+pub(in crate::codec) const TRUE: u8 = 0xd2;
+pub(in crate::codec) const U8: u8 = 0xd3;
+pub(in crate::codec) const U16: u8 = 0xd4;
+pub(in crate::codec) const U32: u8 = 0xd5;
+pub(in crate::codec) const U64: u8 = 0xd6;
+pub(in crate::codec) const I8: u8 = 0xd7;
+pub(in crate::codec) const I16: u8 = 0xd8;
+pub(in crate::codec) const I32: u8 = 0xd9;
+pub(in crate::codec) const I64: u8 = 0xda;
+pub(in crate::codec) const BIG_INT: u8 = 0xdb;
+pub(in crate::codec) const FLOAT: u8 = 0xdc;
+pub(in crate::codec) const COMPLEX: u8 = 0xdd;
+pub(in crate::codec) const STR: u8 = 0xde;
+pub(in crate::codec) const BYTES: u8 = 0xdf;
+pub(in crate::codec) const TUPLE: u8 = 0xe0;
+pub(in crate::codec) const LIST: u8 = 0xe1;
+pub(in crate::codec) const SET: u8 = 0xe2;
+pub(in crate::codec) const FROZEN_SET: u8 = 0xe3;
+pub(in crate::codec) const MAP: u8 = 0xe4;
+pub(in crate::codec) const PACKED: u8 = 0xe5;
+pub(in crate::codec) const PROXY: u8 = 0xe6;
+pub(in crate::codec) const OPAQUE: u8 = 0xe7;
 
 /// The longest length of one byte, and what announces longer ones.
-pub(super) const LENGTH_MAX: u8 = 250;
-pub(super) const LENGTH_U16: u8 = 251;
-pub(super) const LENGTH_U32: u8 = 252;
-pub(super) const LENGTH_U64: u8 = 253;
+pub(in crate::codec) const LENGTH_MAX: u8 = 250;
+pub(in crate::codec) const LENGTH_U16: u8 = 251;
+pub(in crate::codec) const LENGTH_U32: u8 = 252;
+pub(in crate::codec) const LENGTH_U64: u8 = 253;
 
 /// What holds other values, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::codec) enum Family {
     Tuple,
     List,
     Set,
@@ -85,7 +85,7 @@ pub(super) enum Family {
 
 impl Family {
     /// The tag that a count follows.
-    pub(super) const fn tag(self) -> u8 {
+    pub(in crate::codec) const fn tag(self) -> u8 {
         match self {
             Self::Tuple => TUPLE,
             Self::List => LIST,
@@ -96,7 +96,7 @@ impl Family {
     }
 
     /// The tag that holds a small count itself: that of 0, and the greatest count.
-    pub(super) const fn short(self) -> Option<(u8, u8)> {
+    pub(in crate::codec) const fn short(self) -> Option<(u8, u8)> {
         match self {
             Self::Tuple => Some((SHORT_TUPLE, SHORT_TUPLE_LAST - SHORT_TUPLE)),
             Self::List => Some((SHORT_LIST, SHORT_LIST_LAST - SHORT_LIST)),
@@ -106,7 +106,7 @@ impl Family {
     }
 
     /// How many values an entry is.
-    pub(super) const fn values_per_entry(self) -> usize {
+    pub(in crate::codec) const fn values_per_entry(self) -> usize {
         match self {
             Self::Map => 2,
             _ => 1,
@@ -114,7 +114,7 @@ impl Family {
     }
 
     /// What Python calls it.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::codec) const fn name(self) -> &'static str {
         match self {
             Self::Tuple => "tuple",
             Self::List => "list",

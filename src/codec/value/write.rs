@@ -5,12 +5,12 @@ use super::tag::{self, Family};
 
 /// Appends a length or count.
 #[inline]
-pub(super) fn length(out: &mut Vec<u8>, length: usize) {
+pub(in crate::codec) fn length(out: &mut Vec<u8>, length: usize) {
     if length <= tag::LENGTH_MAX as usize { out.push(length as u8) } else { long_length(out, length as u64) }
 }
 
 /// How many bytes [`length`] takes.
-pub(super) fn length_width(length: usize) -> usize {
+pub(in crate::codec) fn length_width(length: usize) -> usize {
     if length <= tag::LENGTH_MAX as usize {
         1
     } else if u16::try_from(length).is_ok() {
@@ -37,7 +37,7 @@ fn long_length(out: &mut Vec<u8>, length: u64) {
 
 /// Appends what comes before a container's elements.
 #[inline]
-pub(super) fn header(out: &mut Vec<u8>, family: Family, count: usize) {
+pub(in crate::codec) fn header(out: &mut Vec<u8>, family: Family, count: usize) {
     match family.short() {
         Some((first, most)) if count <= most as usize => out.push(first + count as u8),
         _ => {
@@ -57,7 +57,7 @@ macro_rules! tagged {
 }
 
 #[inline]
-pub(super) fn unsigned(out: &mut Vec<u8>, value: u64) {
+pub(in crate::codec) fn unsigned(out: &mut Vec<u8>, value: u64) {
     if value <= tag::GREATEST_INT.into() { out.push(value as u8) } else { wide_unsigned(out, value) }
 }
 
@@ -74,7 +74,7 @@ fn wide_unsigned(out: &mut Vec<u8>, value: u64) {
 }
 
 #[inline]
-pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
+pub(in crate::codec) fn signed(out: &mut Vec<u8>, value: i64) {
     match u64::try_from(value) {
         Ok(value) => unsigned(out, value),
         Err(_) if value >= tag::LEAST_INT => out.push(value as u8),
@@ -94,7 +94,7 @@ fn wide_negative(out: &mut Vec<u8>, value: i64) {
     }
 }
 
-pub(super) fn signed_128(out: &mut Vec<u8>, value: i128) {
+pub(in crate::codec) fn signed_128(out: &mut Vec<u8>, value: i128) {
     if let Ok(value) = u64::try_from(value) {
         unsigned(out, value);
     } else if let Ok(value) = i64::try_from(value) {
@@ -104,7 +104,7 @@ pub(super) fn signed_128(out: &mut Vec<u8>, value: i128) {
     }
 }
 
-pub(super) fn unsigned_128(out: &mut Vec<u8>, value: u128) {
+pub(in crate::codec) fn unsigned_128(out: &mut Vec<u8>, value: u128) {
     match i128::try_from(value) {
         Ok(value) => signed_128(out, value),
         Err(_) => {
@@ -117,7 +117,7 @@ pub(super) fn unsigned_128(out: &mut Vec<u8>, value: u128) {
 }
 
 /// Appends an int of any size, given in two's complement.
-pub(super) fn big_int(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(in crate::codec) fn big_int(out: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = bigint::minimal(bytes);
     match bigint::to_i128(bytes) {
         Some(value) if u64::try_from(value).is_ok() || i64::try_from(value).is_ok() => signed_128(out, value),
@@ -130,23 +130,23 @@ pub(super) fn big_int(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 #[inline]
-pub(super) fn bool(out: &mut Vec<u8>, value: bool) {
+pub(in crate::codec) fn bool(out: &mut Vec<u8>, value: bool) {
     out.push(if value { tag::TRUE } else { tag::FALSE });
 }
 
 #[inline]
-pub(super) fn float(out: &mut Vec<u8>, value: f64) {
+pub(in crate::codec) fn float(out: &mut Vec<u8>, value: f64) {
     tagged!(out, tag::FLOAT, value, 8);
 }
 
-pub(super) fn complex(out: &mut Vec<u8>, real: f64, imaginary: f64) {
+pub(in crate::codec) fn complex(out: &mut Vec<u8>, real: f64, imaginary: f64) {
     out.push(tag::COMPLEX);
     out.extend_from_slice(&real.to_le_bytes());
     out.extend_from_slice(&imaginary.to_le_bytes());
 }
 
 #[inline]
-pub(super) fn str(out: &mut Vec<u8>, text: &str) {
+pub(in crate::codec) fn str(out: &mut Vec<u8>, text: &str) {
     if text.len() <= tag::SHORT_STR_MAX {
         out.reserve(1 + text.len());
         out.push(tag::SHORT_STR + text.len() as u8);
@@ -158,18 +158,18 @@ pub(super) fn str(out: &mut Vec<u8>, text: &str) {
 }
 
 #[inline]
-pub(super) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(in crate::codec) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(tag::BYTES);
     length(out, bytes.len());
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn proxy(out: &mut Vec<u8>, index: u32) {
+pub(in crate::codec) fn proxy(out: &mut Vec<u8>, index: u32) {
     out.push(tag::PROXY);
     length(out, index as usize);
 }
 
-pub(super) fn opaque(out: &mut Vec<u8>, kind: &str, contents: &[u8]) {
+pub(in crate::codec) fn opaque(out: &mut Vec<u8>, kind: &str, contents: &[u8]) {
     out.push(tag::OPAQUE);
     length(out, kind.len());
     out.extend_from_slice(kind.as_bytes());
