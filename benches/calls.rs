@@ -1,10 +1,10 @@
-//! What calls cost: latency and rate on each transport beside a bare socketpair, objects made and dropped, a server's life, and large values beside memcpy.
+//! What calls cost: latency and rate on each transport beside a bare socketpair, many calls in one round trip, objects made and dropped, a server's life, and large values beside memcpy.
 //!
 //! All contestants take turns within a round, so that what disturbs one disturbs all, and what counts are the medians of rounds. Before and after each round
 //! every processor is probed: where somebody else held one for longer than [`DISTURBED`] the round is discarded, and tried again as often as there is time.
 //! What follows a `/` is a ratio, which says more than the times do: those belong to a machine and its mood.
 //!
-//! `cargo bench --bench calls` runs all of it, in about a minute; words after `--` choose sections (`latency`, `objects`, `lifetime`, `payload`). Without
+//! `cargo bench --bench calls` runs all of it, in about a minute; words after `--` choose sections (`latency`, `ahead`, `objects`, `lifetime`, `payload`). Without
 //! `--bench`, as under `cargo test`, one short round shows that everything works.
 
 use std::hint::black_box;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use multiproc::{BaseManager, Builder, Result};
+use multiproc::{BaseManager, Builder, Proxy, Result};
 
 /// Answers what it is asked, and takes and gives bytes.
 struct Echo {
@@ -240,6 +240,63 @@ fn latency(effort: Effort) -> Result<()> {
     managers.into_iter().try_for_each(|(_, manager)| manager.shutdown())
 }
 
+/// Calls that are sent ahead, as batches and as deferred calls, beside single ones.
+fn ahead(effort: Effort) -> Result<()> {
+    const SIZE: usize = 32;
+    println!("one client, {SIZE} bytes there and back, calls sent ahead, k calls/s");
+    let manager = manager().start()?;
+    let proxy = EchoProxy::new(&manager, 0)?;
+    let mut pong = Pong::new(SIZE).map_err(io)?;
+    let message = vec![7; SIZE];
+    // How often `many` calls can be made in a second, as thousands of calls.
+    let rate = |many: usize, calls: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
+        let times = (effort.calls / many).max(4);
+        for _ in 0..times.div_ceil(10) {
+            calls()?;
+        }
+        let start = Instant::now();
+        for _ in 0..times {
+            calls()?;
+        }
+        Ok((times * many) as f64 / start.elapsed().as_secs_f64() / 1e3)
+    };
+    let batch = |many: usize| -> Result<()> {
+        let echoes = manager.batch(|b| {
+            let on = b.on(&proxy);
+            (0..many).map(|_| on.echo(&message)).collect::<Vec<_>>()
+        })?;
+        echoes.into_iter().try_for_each(|echo| echo.map(drop))
+    };
+    let deferred = |many: usize| -> Result<()> {
+        let calls: Vec<_> = (0..many).map(|_| proxy.defer().echo(&message)).collect();
+        calls.into_iter().try_for_each(|call| call.wait().map(drop))
+    };
+    let names = ["socketpair", "single", "batch 16", "batch 128", "deferred 16", "deferred 128"];
+    let rounds = calm_rounds(effort, |attempt| {
+        let mut round = [0.0; 6];
+        for turn in 0..round.len() {
+            let who = (attempt + turn) % round.len();
+            round[who] = match who {
+                0 => rate(1, &mut || pong.call().map_err(io))?,
+                1 => rate(1, &mut || proxy.echo(&message).map(drop))?,
+                2 => rate(16, &mut || batch(16))?,
+                3 => rate(128, &mut || batch(128))?,
+                4 => rate(16, &mut || deferred(16))?,
+                _ => rate(128, &mut || deferred(128))?,
+            };
+        }
+        Ok(round)
+    })?;
+    println!("  {:12} {:>10}    / socketpair  / single", "", "k calls/s");
+    for (who, name) in names.iter().enumerate() {
+        let ratio = |to: usize| median(rounds.iter().map(|round| round[who] / round[to]));
+        let rate = median(rounds.iter().map(|round| round[who]));
+        println!("  {name:12} {rate:10.1}    / {:<10.2}  / {:.2}", ratio(0), ratio(1));
+    }
+    drop(proxy);
+    manager.shutdown()
+}
+
 fn objects(effort: Effort) -> Result<()> {
     println!("an object made, its proxy dropped, beside a call, µs");
     let manager = manager().start()?;
@@ -343,8 +400,8 @@ fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let effort = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { SHORT };
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let sections: [Section; 4] =
-        [("latency", latency), ("objects", objects), ("lifetime", lifetime), ("payload", payload)];
+    let sections: [Section; 5] =
+        [("latency", latency), ("ahead", ahead), ("objects", objects), ("lifetime", lifetime), ("payload", payload)];
     for (name, section) in sections {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {
             section(effort)?;

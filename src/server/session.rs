@@ -603,6 +603,13 @@ impl Replier for Session {
         let mut pending = self.pending.lock();
         let timer = deadline.map(|deadline| core.at(deadline, Due::Call(self.me.clone(), request)));
         pending.insert(request, Pending { parked, timer });
+        drop(pending);
+        // A connection that was closed meanwhile has given up all the calls that it knew of, and knew nothing of this one.
+        if self.outbound.lock().closed
+            && let Some(late) = self.forget(request)
+        {
+            late.parked.cancel();
+        }
     }
 
     fn unpark(&self, request: RequestId) {

@@ -1,6 +1,6 @@
 //! Generic types: one registration for each instantiation, bounds from the block, none for cloning a proxy.
 
-use multiproc::{BaseManager, Datum};
+use multiproc::{BaseManager, Datum, Proxy};
 
 pub struct Stack<T> {
     items: Vec<T>,
@@ -96,12 +96,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(stack.pop()?, Some(3));
     assert_eq!(StackProxy::of(&manager, vec![9_u32])?.pop()?, Some(9));
 
+    let (pushed, peeked) = manager.batch(|b| (b.on(&stack).push(8), b.on(&stack).peek()))?;
+    assert_eq!((pushed?, peeked?), ((), Some(8)));
+    assert_eq!(stack.defer().pop().wait()?, Some(8));
+
     let other = StackProxy::<NotClone>::new(&manager)?;
     clone_needs_nothing_of_the_parameter(&other).push(NotClone(4))?;
     assert_eq!(other.pop()?.map(|item| item.0), Some(4));
 
     let grid = GridHandle::<4, String>::new(&manager, "k".into())?;
     assert_eq!(grid.cells()?, [7; 4]);
+    assert_eq!(grid.defer().cells().wait()?, [7; 4]);
     assert_eq!(grid.key()?, "k");
     assert_eq!(PairProxy::new(&manager)?.both()?, (1, "b".to_owned()));
     manager.shutdown()?;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use multiproc::{BaseManager, BaseProxy, Proxy};
+use multiproc::{BaseManager, BaseProxy, Deferred, DeferredBase, Proxy};
 
 pub struct Counter(u64);
 
@@ -62,6 +62,31 @@ where
     marker: PhantomData<fn() -> T>,
 }
 
+/// A proxy with a twin of its author's own, which has its parameters.
+#[derive(Proxy)]
+#[proxy(deferred = TypedLater)]
+struct WithTwin<T>
+where
+    T: From<u64>,
+{
+    base: multiproc::BaseProxy,
+    marker: PhantomData<fn() -> T>,
+}
+
+struct TypedLater<'b, T>(DeferredBase<'b>, PhantomData<fn() -> T>);
+
+impl<'b, T> From<DeferredBase<'b>> for TypedLater<'b, T> {
+    fn from(base: DeferredBase<'b>) -> Self {
+        Self(base, PhantomData)
+    }
+}
+
+impl<T: From<u64> + 'static> TypedLater<'_, T> {
+    fn peek(&self) -> Deferred<T> {
+        self.0.call_method::<u64>("peek", ()).map(T::from)
+    }
+}
+
 fn everything<P: Proxy + fmt::Debug + fmt::Display + Eq + std::hash::Hash + AsRef<BaseProxy>>(base: &BaseProxy) {
     let proxy = P::from_base(base.clone());
     assert_eq!(proxy, proxy.clone());
@@ -82,6 +107,12 @@ fn main() -> multiproc::Result<()> {
     assert_eq!(ByHand::METHOD_TO_TYPEID, [("child", "Counter"), ("type", "Counter")]);
     assert_eq!(Tuple::EXPOSED, None);
     assert!(Tuple::METHOD_TO_TYPEID.is_empty());
+    let by_name: Deferred<u64> = Tuple::from_base(base.base().clone()).defer().call_method("peek", ());
+    assert_eq!(by_name.wait()?, 6);
+    let twin = WithTwin::<u128>::from_base(base.base().clone());
+    assert_eq!(twin.defer().peek().wait()?, 6_u128);
+    let (one, next) = manager.batch(|b| (b.on(&twin).peek(), b.on(&base).next()))?;
+    assert_eq!((one?, next?), (6, 7));
     manager.shutdown()
 }
 
