@@ -141,7 +141,10 @@ impl<'a> Reader<'a> {
         let ready = ready.map_err(|error| Error::io("waiting for replies", error))?;
         let ended = process.is_some() && ready.last().is_some_and(|ready| ready.any());
         if ended && !ready.first().is_some_and(|ready| ready.any()) {
-            // What it had sent before its end has been read by now.
+            // What it had sent before its end is read first.
+            if receiver.is_ready() {
+                return Ok(());
+            }
             return Err(self.client.gone("its process has ended"));
         }
         Ok(())
