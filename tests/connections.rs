@@ -5,17 +5,19 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::raw::{CONTROL, DATA, KEY, Raw, SERVER, lost, release};
+use common::raw::{CONTROL, DATA, KEY, Raw, SERVER, cancel, lost, release};
 use common::{Child, alone, bare_clone, eventually, exit, fork, wait};
-use multiproc::{BaseManager, Builder, Error, Proxy};
+use multiproc::{BaseManager, Builder, Error, Proxy, Responder};
 
 #[derive(Default)]
 pub struct Chatter {
     said: AtomicU64,
+    pondering: Mutex<Vec<Responder<u64>>>,
 }
 
 /// How long what it says is.
@@ -30,6 +32,11 @@ impl Chatter {
     pub fn speech(&self) -> String {
         self.said.fetch_add(1, Ordering::SeqCst);
         "x".repeat(SPEECH)
+    }
+
+    /// Never answers.
+    pub fn ponder(&self, responder: Responder<u64>) {
+        self.pondering.lock().unwrap().push(responder);
     }
 
     pub fn said(&self) -> u64 {
@@ -52,6 +59,11 @@ fn come_to(manager: &BaseManager, number: u64) {
 /// How many clients hold the first object.
 fn holders(manager: &BaseManager) -> usize {
     manager.debug_info().unwrap().first().map_or(0, |object| object.references.len())
+}
+
+/// The number of the first object.
+fn first(manager: &BaseManager) -> u64 {
+    manager.debug_info().unwrap()[0].object.0
 }
 
 /// Ends in a child that sleeps until it is killed.
@@ -157,7 +169,7 @@ fn a_grant_on_a_broken_connection_is_kept_until_the_client_says_how_far_it_had_r
         // Longer than any clock that might be wrong.
         thread::sleep(Duration::from_millis(100));
         assert_eq!(objects(&manager), 1, "it may have arrived");
-        let object = manager.debug_info().unwrap()[0].object.0;
+        let object = first(&manager);
         control.frame(&lost(connection, arrived));
         if arrived == 1 {
             thread::sleep(Duration::from_millis(100));
@@ -176,7 +188,7 @@ fn a_client_that_reads_no_replies_is_not_served_further_until_it_does() {
     let _alone = alone();
     let manager = builder().start().unwrap();
     let chatter = ChatterProxy::new(&manager).unwrap();
-    let object = manager.debug_info().unwrap()[0].object.0;
+    let object = first(&manager);
     let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
     let mut data = Raw::proven(&manager, DATA, CLIENT, 1);
     for request in 1..=CALLS {
@@ -195,6 +207,87 @@ fn a_client_that_reads_no_replies_is_not_served_further_until_it_does() {
     }
     assert_eq!(chatter.said().unwrap(), CALLS);
     manager.shutdown().unwrap();
+}
+
+/// Mechanisms: the server's own clock, which ends a call in time though its caller is silent; and the caller's word that he has given up. Each call gets one final answer.
+#[test]
+fn waiting_calls_end_by_the_servers_clock_and_by_cancellation() {
+    let _alone = alone();
+    let manager = builder().start().unwrap();
+    let _chatter = ChatterProxy::new(&manager).unwrap();
+    let object = first(&manager);
+    let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
+    let mut data = Raw::proven(&manager, DATA, CLIENT, 1);
+    data.call_within(50, 1, object, "ponder");
+    data.call_within(0, 2, object, "ponder");
+    let answered = |frame: Vec<u8>| u64::from_le_bytes(*frame[4..].first_chunk().unwrap());
+    assert_eq!(answered(data.hear().expect("an answer in time")), 1);
+    data.frame(&cancel(2));
+    assert_eq!(answered(data.hear().expect("a final answer")), 2);
+    // Nothing more comes for either.
+    data.frame(&cancel(1));
+    data.call(3, SERVER, "ping");
+    assert_eq!(answered(data.hear().expect("an answer")), 3);
+    manager.shutdown().unwrap();
+}
+
+/// Mechanism: the limit is the sender's, too. A reply over it becomes a small error, and the connection goes on.
+#[test]
+fn a_reply_over_the_limit_is_not_sent() {
+    let _alone = alone();
+    let manager = builder().max_frame(64 << 10).start().unwrap();
+    let chatter = ChatterProxy::new(&manager).unwrap();
+    let object = first(&manager);
+    let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
+    let mut data = Raw::proven(&manager, DATA, CLIENT, 1);
+    for request in 1..=2 {
+        data.call(request, object, "speech");
+        let reply = data.hear().expect("an error instead");
+        assert!(reply.len() < 1024, "{} bytes", reply.len());
+    }
+    assert_eq!(chatter.said().unwrap(), 2);
+    manager.shutdown().unwrap();
+}
+
+/// Mechanism: the limit of what is received. The frame is not read, and its connection ends; others go on.
+#[test]
+fn a_request_over_the_limit_ends_its_connection_unread() {
+    let _alone = alone();
+    let manager = builder().max_frame(64 << 10).start().unwrap();
+    let chatter = ChatterProxy::new(&manager).unwrap();
+    let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
+    for (connection, padding, served) in [(1, 60 << 10, true), (2, 70 << 10, false)] {
+        let mut data = Raw::proven(&manager, DATA, CLIENT, connection);
+        data.padded_call(padding, 0, 1, first(&manager), "said");
+        assert_eq!(data.hear().is_some(), served, "{padding} bytes");
+    }
+    assert_eq!(chatter.said().unwrap(), 0);
+    manager.shutdown().unwrap();
+}
+
+/// Mechanism: a server proves which one it is. A client that finds another at its server's address must not meet that one's objects.
+#[test]
+fn another_server_at_the_same_address_is_not_taken_for_the_former() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", directory.path().join("socket").display());
+    let former = builder().address(&*address).start().unwrap();
+    let chatter = ChatterProxy::new(&former).unwrap();
+    let number = first(&former);
+    let (mut door, mut opens) = std::io::pipe().unwrap();
+    // Not connected yet, so that its first call finds the new one.
+    let child = fork(|| {
+        door.read_exact(&mut [0]).unwrap();
+        i32::from(!matches!(chatter.said(), Err(Error::ServerGone { .. })))
+    });
+    former.shutdown().unwrap();
+    let latter = builder().address(&*address).start().unwrap();
+    let other = ChatterProxy::new(&latter).unwrap();
+    assert_eq!(first(&latter), number, "the same number, another object");
+    drop(other);
+    opens.write_all(&[1]).unwrap();
+    assert_eq!(wait(child), 0, "the child met another server's object");
+    latter.shutdown().unwrap();
 }
 
 /// Symptom: what a child had inherited over tcp, and never used, lived until the server's end. Cause: lifelines are descriptors, which tcp does not carry. Mechanism: the

@@ -33,6 +33,23 @@ impl Drop for Slow {
     }
 }
 
+/// Ends badly.
+#[derive(Default)]
+pub struct Sore;
+
+#[multiproc::referent]
+impl Sore {
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Drop for Sore {
+    fn drop(&mut self) {
+        panic!("a destructor that panics");
+    }
+}
+
 /// Tells what the others came to.
 #[derive(Default)]
 pub struct Witness;
@@ -65,7 +82,13 @@ impl Link {
 }
 
 fn started() -> BaseManager {
-    BaseManager::builder().register::<Slow>().register::<Witness>().register::<Link>().start().unwrap()
+    BaseManager::builder()
+        .register::<Slow>()
+        .register::<Witness>()
+        .register::<Link>()
+        .register::<Sore>()
+        .start()
+        .unwrap()
 }
 
 /// Symptom: a call right behind a proxy's drop found the object not dropped yet, where its destructor ran for more than two ticks. Cause: notices were
@@ -131,6 +154,20 @@ fn a_call_that_waits_for_a_destructor_costs_no_processor_time() {
     let used = common::processor_time(server) - used;
     assert!(used < QUIET / 2, "the server was busy for {used:?} of {QUIET:?}");
     assert_eq!(witness.dropped().unwrap(), before + 1, "and goes on where it was");
+    manager.shutdown().unwrap();
+}
+
+/// Mechanism: destructors' panics are contained. The server, its threads and the counts go on.
+#[test]
+fn a_panic_in_a_destructor_is_survived() {
+    let _alone = alone();
+    let manager = started();
+    let witness = WitnessProxy::new(&manager).unwrap();
+    for _ in 0..20 {
+        drop(SoreProxy::new(&manager).unwrap());
+        witness.with_timeout(common::LIMIT).dropped().expect("the server goes on");
+        assert_eq!(manager.number_of_objects().unwrap(), 1);
+    }
     manager.shutdown().unwrap();
 }
 

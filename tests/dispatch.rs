@@ -450,3 +450,26 @@ fn a_waiting_call_that_times_out_takes_nothing() {
     }
     manager.shutdown().unwrap();
 }
+
+/// Holds: calls nest only so deep inside the server, well before a thread's stack ends.
+#[test]
+fn calls_nest_only_so_deep() {
+    const DEEPEST: u64 = 64;
+    let manager = started();
+    for (length, fits) in [(DEEPEST, true), (DEEPEST + 1, false)] {
+        let mut first = NodeProxy::new(&manager).unwrap();
+        for _ in 1..length {
+            let before = NodeProxy::new(&manager).unwrap();
+            before.set_next(Some(first)).unwrap();
+            first = before;
+        }
+        match first.walk() {
+            Ok(met) if fits => assert_eq!(met, length),
+            Err(CallError::Method(error @ Error::WouldDeadlock { .. })) if !fits => {
+                assert!(error.to_string().contains("64"), "{error}");
+            }
+            other => panic!("{length} calls: {other:?}"),
+        }
+    }
+    manager.shutdown().unwrap();
+}

@@ -46,6 +46,16 @@ impl Clock {
         std::process::id()
     }
 
+    /// Leaves a copy of the server behind, which holds all its sockets and makes no sound.
+    pub fn copy(&self) -> i32 {
+        match common::bare_clone() {
+            0 => loop {
+                thread::sleep(Duration::from_secs(1));
+            },
+            copy => copy,
+        }
+    }
+
     /// Never returns.
     pub fn hang(&mut self, entered: String) {
         std::fs::write(entered, b"").unwrap();
@@ -349,9 +359,11 @@ fn a_forked_copy_of_a_manager_shuts_nothing_down() {
     assert_eq!(clock.tick().unwrap(), 1, "the server lives on");
     let owned = builder().start().unwrap();
     let server = pid(&owned);
+    let socket = owned.address().strip_prefix("unix:").unwrap().to_owned();
     let child = fork(|| {
         drop(owned);
-        0
+        // Neither the server nor the directory of its socket is the child's to remove.
+        i32::from(UnixStream::connect(socket).is_err())
     });
     // `owned` was moved into the closure, which the parent drops with the fork's return.
     assert_eq!(wait(child), 0);
@@ -417,6 +429,72 @@ fn clients_are_told_why_the_server_ends() {
         assert_eq!(control.hear(), None, "and the end");
         manager.shutdown().unwrap();
     }
+}
+
+/// Mechanism: callers watch the server's process. Its death does not end their connections where a copy of it holds them open.
+#[test]
+fn a_call_in_flight_learns_of_the_death_of_a_server_that_was_copied() {
+    common::adopt_orphans();
+    let directory = tempfile::tempdir().unwrap();
+    let entered = directory.path().join("entered");
+    let manager = builder().start().unwrap();
+    let clock = ClockProxy::new(&manager).unwrap();
+    let copy = clock.copy().unwrap();
+    let name = entered.to_str().unwrap().to_owned();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| clock.hang(name));
+        eventually("the method runs", || entered.exists());
+        signal(pid(&manager), Signal::SIGKILL);
+        let ended = common::within(LIMIT, || call.is_finished());
+        // Lets the call end in any case.
+        signal(copy, Signal::SIGKILL);
+        assert!(matches!(call.join().unwrap(), Err(Error::ServerGone { .. })));
+        assert!(ended, "the call learnt of it by the copy's death only");
+    });
+    manager.shutdown().unwrap();
+    drop(common::Child::adopt(copy));
+}
+
+/// Mechanism: the grace that methods have at the end. Here no signal makes up for it.
+#[test]
+fn a_server_in_this_process_does_not_wait_for_a_method_that_never_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let entered = directory.path().join("entered");
+    let name = entered.to_str().unwrap().to_owned();
+    let server = builder().shutdown_timeout(Duration::from_millis(200)).server().unwrap();
+    let (address, stop) = (server.address().clone(), server.stop_handle());
+    let serving = thread::spawn(move || server.serve_forever());
+    let client = fork(|| {
+        let manager = builder().address(address).connect().unwrap();
+        let gone = ClockProxy::new(&manager).unwrap().hang(name);
+        i32::from(!matches!(gone, Err(Error::ServerGone { .. })))
+    });
+    eventually("the method runs", || entered.exists());
+    stop.stop();
+    eventually("the server has ended", || serving.is_finished());
+    serving.join().unwrap().unwrap();
+    assert_eq!(wait(client), 0);
+}
+
+/// Mechanism: the listener is closed first. Whoever comes while the server ends is refused, not kept waiting.
+#[test]
+fn an_ending_server_takes_no_more_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    let entered = directory.path().join("entered");
+    let name = entered.to_str().unwrap().to_owned();
+    let key = common::raw::KEY;
+    let manager = builder().authkey(key).shutdown_timeout(Duration::from_secs(3)).start().unwrap();
+    let path = manager.address().strip_prefix("unix:").unwrap().to_owned();
+    let clock = ClockProxy::new(&manager).unwrap();
+    let mut control = common::raw::Raw::proven(&manager, common::raw::CONTROL, [4; 16], 0);
+    thread::scope(|scope| {
+        scope.spawn(|| clock.hang(name));
+        eventually("the method runs", || entered.exists());
+        let shutdown = scope.spawn(|| manager.shutdown());
+        control.hear().expect("last words");
+        assert!(UnixStream::connect(&path).is_err(), "nobody will serve this connection");
+        shutdown.join().unwrap().unwrap();
+    });
 }
 
 /// Mechanism: SIGTERM comes before SIGKILL. A server that was too busy to hear the order may still end as it should.

@@ -61,9 +61,19 @@ impl Raw {
 
     /// Calls a method without arguments, by name.
     pub fn call(&mut self, request: u64, object: u64, method: &str) {
+        self.padded_call(0, 0, request, object, method);
+    }
+
+    /// As [`call`](Self::call), with a timeout in milliseconds; 0 for none.
+    pub fn call_within(&mut self, timeout: u32, request: u64, object: u64, method: &str) {
+        self.padded_call(0, timeout, request, object, method);
+    }
+
+    /// As [`call_within`](Self::call_within), with so many bytes too many behind the arguments.
+    pub fn padded_call(&mut self, padding: usize, timeout: u32, request: u64, object: u64, method: &str) {
         const REQUEST: u8 = 1;
         const VALUE: u8 = 1;
-        let (tokens, signature, thread, after, acknowledged, timeout) = (0_u16, 0_u32, 1_u64, 0_u64, 0_u64, 0_u32);
+        let (tokens, signature, thread, after, acknowledged) = (0_u16, 0_u32, 1_u64, 0_u64, 0_u64);
         let mut body = vec![REQUEST, VALUE];
         body.extend(tokens.to_le_bytes());
         body.extend(signature.to_le_bytes());
@@ -75,6 +85,7 @@ impl Raw {
         body.extend(method.as_bytes());
         // Neither positional arguments nor keywords.
         body.extend([NONE, NONE]);
+        body.resize(body.len() + padding, 0);
         self.frame(&body);
     }
 
@@ -141,6 +152,11 @@ pub fn proof(key: &[u8], greeting: &[u8], hello: &[u8]) -> [u8; 32] {
     mac.update(&(hello.len() as u64).to_be_bytes());
     mac.update(hello);
     mac.finalize().into_bytes().into()
+}
+
+/// A data notice: the caller has given up.
+pub fn cancel(request: u64) -> Vec<u8> {
+    [&[4][..], &request.to_le_bytes()].concat()
 }
 
 /// A control notice: a data connection broke after so many replies.
