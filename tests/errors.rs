@@ -33,6 +33,10 @@ impl Faulty {
         if count > 100 { Err(MathError::TooLarge) } else { Ok(Self { count }) }
     }
 
+    pub fn unmade() -> Self {
+        panic!("a birth failed");
+    }
+
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -105,6 +109,9 @@ fn a_panic_comes_back_with_message_and_place_and_the_server_lives_on() {
     let worker = faulty.explode_on_a_worker();
     assert!(matches!(&worker, Err(Error::Panicked(panic)) if panic.message.contains("a worker")), "{worker:?}");
     assert_eq!(faulty.add(1).unwrap(), 5);
+    let unmade = FaultyProxy::unmade(&manager);
+    assert!(matches!(&unmade, Err(Error::Panicked(panic)) if panic.message.contains("a birth")), "{unmade:?}");
+    assert_alive(&manager, &faulty);
     manager.shutdown().unwrap();
 }
 
