@@ -101,7 +101,7 @@ pub use object::methods::{Listed, Methods};
 pub use object::registration::{Callable, Makes};
 pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Registration, Responder, Shared};
 pub use pool::{Pool, PoolError};
-pub use process::{Process, ProcessError, active_children, current_process, parent_process};
+pub use process::{Process, ProcessError, active_children, current_process, init, parent_process};
 pub use protocol::command::{ObjectInfo, ReferenceInfo};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
 pub use proxy::{BaseProxy, Batch, Deferred, DeferredBase, Maker, Proxy, Resolve};

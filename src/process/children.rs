@@ -82,7 +82,7 @@ pub(super) fn reap() {
     if living.is_empty() {
         return;
     }
-    let fds: Vec<_> = living.iter().map(|child| (child.pidfd().as_fd(), Interest::Read)).collect();
+    let fds: Vec<_> = living.iter().map(|child| (child.watched(), Interest::Read)).collect();
     let Ok(ready) = poll::wait(&fds, Some(Duration::ZERO)) else { return };
     for (child, _) in living.iter().zip(ready).filter(|(_, ready)| ready.any()) {
         if !matches!(child.wait(Some(Duration::ZERO)), Ok(None)) {
@@ -130,7 +130,7 @@ fn reap_abandoned() {
             let Some(wake) = reaper.wake.clone() else { return };
             (reaper.abandoned.clone(), wake)
         };
-        let mut fds: Vec<_> = abandoned.iter().map(|child| (child.pidfd().as_fd(), Interest::Read)).collect();
+        let mut fds: Vec<_> = abandoned.iter().map(|child| (child.watched(), Interest::Read)).collect();
         fds.push(((*wake).as_fd(), Interest::Read));
         // Without memory for a poll there is nothing to be done but to wait.
         if poll::wait(&fds, None).is_err() {

@@ -40,7 +40,6 @@ pub enum Body {
     /// Forked by this process.
     Own(Child),
     /// Forked by the fork server, which tells of its end.
-    #[allow(dead_code)] // The fork server itself is still to come.
     Served(PidFd<PrivateFd>),
 }
 
@@ -79,6 +78,15 @@ impl Offspring {
         match &self.body {
             Body::Own(child) => child.pidfd(),
             Body::Served(pidfd) => pidfd,
+        }
+    }
+
+    /// What is readable when there may be news of its end.
+    pub(super) fn watched(&self) -> BorrowedFd<'_> {
+        match &self.body {
+            Body::Own(child) => child.pidfd().as_fd(),
+            // Its end is known when the fork server has told of it.
+            Body::Served(_) => self.socket.as_fd(),
         }
     }
 

@@ -19,6 +19,7 @@
 mod builder;
 mod children;
 mod error;
+mod fork_server;
 mod handle;
 mod identity;
 mod report;
@@ -27,7 +28,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use builder::{Builder, StartMethod};
 pub use children::active_children;
 pub(crate) use error::SignalName;
 pub use error::{ProcessError, ProcessPanic};
+pub use fork_server::init;
 pub use handle::Handle;
 pub(crate) use handle::Offspring;
 pub use identity::{CurrentProcess, ParentProcess, current_process, parent_process};
@@ -44,7 +46,6 @@ pub(crate) use report::Report;
 pub use crate::connection::{Waitable, wait};
 
 use handle::Body;
-use identity::Birth;
 use report::Message;
 
 use crate::codec::{self, Codec};
@@ -134,6 +135,16 @@ impl<T: Datum> Process<T> {
     /// As [`spawn`](Self::spawn).
     pub fn try_spawn<F: FnOnce() -> std::result::Result<T, BoxError>>(f: F) -> Result<Self> {
         Builder::new().try_spawn(f)
+    }
+
+    /// Runs a plain function in a child of the [fork server](crate::init), if there is one, and otherwise in a fork of this process.
+    ///
+    /// The function, or closure that captures nothing, is sent as its place in the program, the argument as bytes.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn); when the argument can't be sent.
+    pub fn spawn_fn<A: Datum>(f: fn(A) -> T, argument: A) -> Result<Self> {
+        Builder::new().spawn_fn(f, argument)
     }
 
     /// The value that the child returned. Waits for its end without limit.
@@ -240,7 +251,11 @@ pub(crate) fn launch(
     };
     let forked = bequeath(&keep, || {
         fork::spawn_bound(tie, || match far.take().and_then(PrivateFd::release) {
-            Some(far) => live(birth, &far, body),
+            Some(far) => {
+                let daemon = birth.daemon;
+                identity::assume(birth, None);
+                live(daemon, far.as_fd(), body)
+            }
             None => 1,
         })
     });
@@ -251,20 +266,18 @@ pub(crate) fn launch(
     Ok(child)
 }
 
-/// A child's life; returns its exit code.
-fn live(birth: Birth, socket: &OwnedFd, body: impl FnOnce() -> Report) -> i32 {
-    let daemon = birth.daemon;
-    identity::assume(birth, None);
-    if daemon && !matches!(lifeline::is_cut(socket.as_fd()), Ok(false)) {
+/// A child's life, once it knows who it is; returns its exit code.
+fn live(daemon: bool, socket: BorrowedFd<'_>, body: impl FnOnce() -> Report) -> i32 {
+    if daemon && !matches!(lifeline::is_cut(socket), Ok(false)) {
         return 1;
     }
     let report = run(body);
     children::finish();
     if daemon {
-        let _ = lifeline::untie(socket.as_fd());
+        let _ = lifeline::untie(socket);
     }
     // A parent that is gone is told nothing.
-    let _ = Message::Report(report.clone()).send(socket.as_fd(), &[]);
+    let _ = Message::Report(report.clone()).send(socket, &[]);
     report.code()
 }
 

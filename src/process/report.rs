@@ -23,7 +23,6 @@ const PACKET: usize = INLINE + 64;
 
 /// One packet.
 #[derive(Debug, Serialize, Deserialize)]
-#[allow(dead_code)] // The fork server's are still to come.
 pub enum Message {
     /// The child's last word.
     Report(Report),

@@ -26,6 +26,17 @@ pub fn ignore_sigint() -> io::Result<()> {
     Ok(())
 }
 
+/// Has `SIGINT` end this process again, if it was [ignored](ignore_sigint).
+///
+/// # Errors
+/// None in practice.
+pub fn heed_sigint() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed, so that no code can run at a wrong moment.
+    unsafe { sigaction(Signal::SIGINT, &default) }?;
+    Ok(())
+}
+
 /// Has libc run `f` when the program ends by `exit` or by returning from `main`; forked children that leave by `_exit` don't.
 pub fn at_exit(f: extern "C" fn()) {
     // SAFETY: the function takes nothing, does not unwind, and is there for as long as the program.
