@@ -262,6 +262,20 @@ fn time_that_ends_while_a_connection_is_made_is_a_timeout() -> Result<()> {
     manager.shutdown()
 }
 
+/// The answer comes when its caller has given up, and nobody takes the lock that it brings.
+#[test]
+fn a_lock_that_comes_too_late_goes_back() -> Result<()> {
+    let manager = manager();
+    let lock = LockProxy::new(&manager)?;
+    let server = Pid::from_raw(i32::try_from(manager.pid().expect("started")).expect("a pid"));
+    kill(server, Signal::SIGSTOP).expect("the server is there");
+    let late = lock.try_lock_for(Duration::from_millis(10)).map(|guard| guard.is_some());
+    kill(server, Signal::SIGCONT).expect("the server is there");
+    assert!(!late?);
+    assert!(!lock.lock()?.was_abandoned());
+    manager.shutdown()
+}
+
 /// What a worker does under the lock: not atomic by itself, and checked for company.
 fn work(inside: &CounterProxy, sum: &CounterProxy, guard: &LockGuard) -> Result<bool> {
     if guard.was_abandoned() {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use common::{Child, eventually, fork, wait};
 use multiproc::types::{BoundedSemaphoreProxy, CounterProxy, OverRelease, Permit, SemaphoreProxy};
 use multiproc::{CallError, Error, Proxy, Result, SyncManager};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use proptest::prelude::*;
 
 fn manager() -> SyncManager {
@@ -261,5 +263,20 @@ fn a_bounded_semaphore_does_as_its_model() -> Result<()> {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+    manager.shutdown()
+}
+
+/// The answer comes when its caller has given up, and nobody takes what it brings.
+#[test]
+fn a_permit_that_comes_too_late_goes_back() -> Result<()> {
+    let manager = manager();
+    let semaphore = SemaphoreProxy::new(&manager, 1)?;
+    let server = Pid::from_raw(i32::try_from(manager.pid().expect("started")).expect("a pid"));
+    kill(server, Signal::SIGSTOP).expect("the server is there");
+    let late = semaphore.try_acquire_for(Duration::from_millis(10)).map(|permit| permit.is_some());
+    kill(server, Signal::SIGCONT).expect("the server is there");
+    assert!(!late?);
+    drop(semaphore.acquire()?);
+    assert_eq!(semaphore.available()?, 1);
     manager.shutdown()
 }

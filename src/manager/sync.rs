@@ -33,6 +33,7 @@ impl SyncManager {
     /// A manager to be described: other addresses and keys, types of your own beside the shared ones.
     pub fn builder() -> Builder<Self> {
         Builder::new()
+            .register::<types::Barrier>()
             .register::<types::BoundedSemaphore>()
             .register::<types::Condition>()
             .register::<types::Counter>()

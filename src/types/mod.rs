@@ -15,6 +15,7 @@
 #[macro_use]
 mod proxied;
 
+mod barrier;
 mod condition;
 mod counter;
 mod dict;
@@ -36,6 +37,7 @@ mod update;
 mod waiters;
 mod watched;
 
+pub use barrier::{Barrier, BarrierDeferred, BarrierMember, BarrierProxy, BrokenBarrierError};
 pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy};
 pub use counter::{Counter, CounterDeferred, CounterProxy};
 pub use dict::{Dict, DictDeferred, DictIter, DictProxy};

@@ -45,7 +45,12 @@ impl<W> Waiters<W> {
 
     /// Takes out who is first.
     pub(super) fn pop(&mut self) -> Option<W> {
-        self.waiting.pop_first().map(|(_, waiter)| waiter)
+        self.pop_placed().map(|(_, waiter)| waiter)
+    }
+
+    /// Takes out who is first, with his place.
+    pub(super) fn pop_placed(&mut self) -> Option<(u64, W)> {
+        self.waiting.pop_first()
     }
 
     /// Takes out all, in order.
