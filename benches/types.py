@@ -1,0 +1,51 @@
+"""The same operations through Python's own managers, for benches/types.rs.
+
+Reads lines of an operation's name and a number of calls; answers each by the seconds that those calls took.
+"""
+
+import multiprocessing
+import sys
+import time
+
+
+def keep_step(barrier):
+    """The other party of a barrier, until it is aborted."""
+    try:
+        while True:
+            barrier.wait()
+    except Exception:  # broken, or the manager is gone
+        pass
+
+
+def main():
+    with multiprocessing.Manager() as manager:
+        lock, rlock, semaphore, event = manager.Lock(), manager.RLock(), manager.Semaphore(2), manager.Event()
+        barrier = manager.Barrier(2)
+        other = multiprocessing.Process(target=keep_step, args=(barrier,), daemon=True)
+        other.start()
+
+        def taken(what):
+            what.acquire()
+            what.release()
+
+        operations = {
+            "lock": lambda: taken(lock),
+            "rlock": lambda: taken(rlock),
+            "semaphore": lambda: taken(semaphore),
+            "event_set": event.set,
+            "event_is_set": event.is_set,
+            "barrier": barrier.wait,
+        }
+        for line in sys.stdin:
+            name, calls = line.split()
+            operation = operations[name]
+            begin = time.perf_counter()
+            for _ in range(int(calls)):
+                operation()
+            print(time.perf_counter() - begin, flush=True)
+        barrier.abort()
+        other.join()
+
+
+if __name__ == "__main__":
+    main()
