@@ -147,7 +147,8 @@ impl NoticeStream {
         }
         for lifeline in lifelines {
             match core.watch(Watched::Lifeline(lifeline, Arc::downgrade(&record))) {
-                Ok(key) if record.watches(key) => {}
+                // The child may have connected since it was seen to be unknown.
+                Ok(key) if record.lives_by(key) => {}
                 Ok(key) => drop(core.unwatch(key)),
                 Err(error) => tracing::warn!(%error, "a forked child can't be watched"),
             }

@@ -123,6 +123,17 @@ impl Record {
         !state.ended
     }
 
+    /// Notes by what a forked child is seen to live until its control stream is there; false where that is there already, or the child is gone: its lifeline ends, or
+    /// has ended, at that.
+    pub(super) fn lives_by(&self, lifeline: u64) -> bool {
+        let mut state = self.state.lock();
+        let waits = !state.ended && state.control.is_none();
+        if waits {
+            state.watched.push(lifeline);
+        }
+        waits
+    }
+
     /// Tells `heir` of the client's end; false where the client is gone already.
     pub(super) fn at_end(&self, heir: Weak<dyn Heir>) -> bool {
         let mut state = self.state.lock();
