@@ -117,11 +117,16 @@ impl<'call> Invocation<'call> {
         result: &R,
         put_back: impl FnOnce() + Send + 'static,
     ) -> Outcome {
-        let answered = self.write(Status::Returned, result);
+        let answered = self.answer(result);
+        self.put_back_by(put_back);
+        answered
+    }
+
+    /// Has `put_back` run if the answer that was given does not arrive.
+    pub(crate) fn put_back_by(&mut self, put_back: impl FnOnce() + Send + 'static) {
         if let Some(answer) = &mut self.answer {
             answer.put_back = Some(Box::new(put_back));
         }
-        Ok(answered)
     }
 
     /// Answers with a result, or with the method's own error, which arrives as that `E`.

@@ -128,6 +128,16 @@ impl<T: Referent> Methods<T> {
         self.list(name, parameters, None, Body::Shared(method))
     }
 
+    /// Lists a method that takes `&mut self`, for calls that describe themselves only.
+    pub(crate) fn dynamic_exclusive(
+        &mut self,
+        name: &'static str,
+        parameters: &'static [&'static str],
+        method: ExclusiveMethod<T>,
+    ) -> Listed<'_> {
+        self.list(name, parameters, None, Body::Exclusive(method))
+    }
+
     /// Lists a constructor, for calls that describe themselves only.
     pub(crate) fn dynamic_constructor(
         &mut self,
