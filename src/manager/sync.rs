@@ -33,6 +33,7 @@ impl SyncManager {
     /// A manager to be described: other addresses and keys, types of your own beside the shared ones.
     pub fn builder() -> Builder<Self> {
         Builder::new()
+            .register::<types::Array>()
             .register::<types::Barrier>()
             .register::<types::BoundedSemaphore>()
             .register::<types::Condition>()
@@ -49,6 +50,7 @@ impl SyncManager {
             .register::<types::RLock>()
             .register::<types::Semaphore>()
             .register::<types::Set>()
+            .register::<types::SharedValue>()
     }
 
     /// Forks a server of the shared types, with all defaults; as `multiprocessing.Manager()` does.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
+use super::bulk::{self, Received};
 use crate::datum::Datum;
 
 /// What may be given where an element of type `T` is wanted: a `T`, a `&T`, or a borrowed form that is sent as a `T` is (`&str` for `String`, `&[u8]` for
@@ -30,13 +31,13 @@ pub trait Encodes<T: ?Sized> {
 
 impl<T: Datum> Encodes<T> for T {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
+        bulk::serialize(self, serializer)
     }
 }
 
 impl<T: Datum> Encodes<T> for &T {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (*self).serialize(serializer)
+        bulk::serialize(*self, serializer)
     }
 }
 
@@ -48,13 +49,13 @@ impl Encodes<String> for &str {
 
 impl<T: Datum> Encodes<Vec<T>> for &[T] {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize(serializer)
+        bulk::serialize_slice(self, serializer)
     }
 }
 
 impl<T: Datum, const N: usize> Encodes<Vec<T>> for &[T; N] {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.as_slice().serialize(serializer)
+        bulk::serialize_slice(self.as_slice(), serializer)
     }
 }
 
@@ -131,9 +132,9 @@ impl<T: Serialize> Serialize for Slot<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Slot<T> {
+impl<'de, T: DeserializeOwned + 'static> Deserialize<'de> for Slot<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Option::<(T,)>::deserialize(deserializer)?.map(|(value,)| value)))
+        Ok(Self(Option::<(Received<T>,)>::deserialize(deserializer)?.map(|(value,)| value.into_inner())))
     }
 }
 

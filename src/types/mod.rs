@@ -15,7 +15,9 @@
 #[macro_use]
 mod proxied;
 
+mod array;
 mod barrier;
+mod bulk;
 mod condition;
 mod counter;
 mod dict;
@@ -29,15 +31,18 @@ mod iterator;
 mod list;
 mod lock;
 mod namespace;
+mod number;
 mod queue;
 mod reservation;
 mod semaphore;
 mod sequence;
 mod set;
 mod update;
+mod value;
 mod waiters;
 mod watched;
 
+pub use array::{Array, ArrayDeferred, ArrayProxy};
 pub use barrier::{Barrier, BarrierDeferred, BarrierMember, BarrierProxy, BrokenBarrierError};
 pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy};
 pub use counter::{Counter, CounterDeferred, CounterProxy};
@@ -50,6 +55,7 @@ pub use iterator::{Iter, IteratorDeferred, IteratorItems, IteratorProxy};
 pub use list::{List, ListDeferred, ListIter, ListProxy};
 pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
 pub use namespace::{Namespace, NamespaceDeferred, NamespaceProxy};
+pub use number::{Integer, Number};
 pub use queue::{
     JoinableQueue, JoinableQueueDeferred, JoinableQueueProxy, LifoQueue, LifoQueueDeferred, LifoQueueProxy,
     PriorityQueue, PriorityQueueDeferred, PriorityQueueProxy, Queue, QueueDeferred, QueueError, QueueIter, QueueProxy,
@@ -60,3 +66,4 @@ pub use semaphore::{
 };
 pub use sequence::{Index, SequenceError, Slice};
 pub use set::{Set, SetDeferred, SetIter, SetOperand, SetProxy};
+pub use value::{SharedValue, ValueDeferred, ValueGuard, ValueProxy};

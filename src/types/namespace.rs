@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::dict::Dict;
@@ -162,7 +162,7 @@ impl NamespaceProxy {
 
     /// An attribute; `None` where there is none of that name.
     #[doc(alias = "__getattr__")]
-    pub fn get<V: DeserializeOwned>(&self, name: &str) -> Result<Option<V>> {
+    pub fn get<V: Datum>(&self, name: &str) -> Result<Option<V>> {
         Ok(self.base().invoke_by_value::<_, Slot<V>>("get", &(name,))?.into_inner())
     }
 

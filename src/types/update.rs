@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::bulk::Received;
 use super::element::{Element, elements};
 use super::encodes::{Slot, sent};
 use super::reservation::{Asked, Reservations, Turn, Waiting, Write};
@@ -103,7 +104,6 @@ impl<C: Cells> Turns<C> {
         Ok(call.answered_later())
     }
 
-    #[expect(dead_code, reason = "for values, which are to come")]
     /// Writes as soon as nobody has the turn; `responder` is the write's.
     pub(super) fn write<R>(
         &self,
@@ -285,10 +285,10 @@ pub(super) fn update<V: Datum>(
 }
 
 /// [`Reserved`], as its holder reads it.
-type Told<V> = (u64, bool, Slot<(u64, V)>);
+type Told<V> = (u64, bool, Slot<(u64, Received<V>)>);
 
-fn split<V>(fetched: Slot<(u64, V)>) -> (Option<u64>, Option<V>) {
-    fetched.into_inner().unzip()
+fn split<V>(fetched: Slot<(u64, Received<V>)>) -> (Option<u64>, Option<V>) {
+    fetched.into_inner().map(|(version, value)| (version, value.into_inner())).unzip()
 }
 
 fn outgoing<V: Datum>(value: &Option<V>) -> Slot<impl Serialize> {

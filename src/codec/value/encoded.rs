@@ -18,6 +18,17 @@ impl Serialize for Encoded<'_> {
     }
 }
 
+/// The bytes of one value in two pieces, to be written inside a larger one; they are taken on trust.
+#[derive(Debug, Clone, Copy)]
+pub struct EncodedParts<'a>(pub &'a [u8], pub &'a [u8]);
+
+impl Serialize for EncodedParts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let parts = (serde_bytes::Bytes::new(self.0), serde_bytes::Bytes::new(self.1));
+        serializer.serialize_newtype_struct(ENCODED, &parts)
+    }
+}
+
 /// Reads one value of any type, and hands its bytes, which have been checked to be one, to `take`.
 ///
 /// # Errors
@@ -66,7 +77,7 @@ impl Serializer for Splicer<'_> {
     type Ok = ();
     type Error = CodecError;
     type SerializeSeq = Impossible<(), CodecError>;
-    type SerializeTuple = Impossible<(), CodecError>;
+    type SerializeTuple = Self;
     type SerializeTupleStruct = Impossible<(), CodecError>;
     type SerializeTupleVariant = Impossible<(), CodecError>;
     type SerializeMap = Impossible<(), CodecError>;
@@ -97,12 +108,15 @@ impl Serializer for Splicer<'_> {
         serialize_unit_struct(&'static str) -> ();
         serialize_unit_variant(&'static str, u32, &'static str) -> ();
         serialize_seq(Option<usize>) -> Self::SerializeSeq;
-        serialize_tuple(usize) -> Self::SerializeTuple;
         serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
         serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
         serialize_map(Option<usize>) -> Self::SerializeMap;
         serialize_struct(&'static str, usize) -> Self::SerializeStruct;
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self, CodecError> {
+        Ok(self)
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), CodecError> {
@@ -121,6 +135,20 @@ impl Serializer for Splicer<'_> {
         _: &T,
     ) -> Result<(), CodecError> {
         Err(ser::Error::custom(misused()))
+    }
+}
+
+/// One piece after the other.
+impl ser::SerializeTuple for Splicer<'_> {
+    type Ok = ();
+    type Error = CodecError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, piece: &T) -> Result<(), CodecError> {
+        piece.serialize(Splicer(self.0))
+    }
+
+    fn end(self) -> Result<(), CodecError> {
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@
 mod access;
 mod arguments;
 pub(super) mod bigint;
+mod block;
 mod canonical;
 mod deserializer;
 mod display;
@@ -52,6 +53,7 @@ use self::serializer::Serializer;
 use super::error::CodecError;
 
 pub use self::arguments::{decode_arguments, encode_arguments, encode_positional};
+pub use self::block::{Block, BlockKind, Blocked};
 pub use self::canonical::{canonical, is_canonical};
 pub use self::display::{display, display_with};
 pub use self::encoded::{Encoded, read_encoded};

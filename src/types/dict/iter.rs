@@ -8,6 +8,7 @@ use super::DictProxy;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::Proxy;
+use crate::types::bulk::Received;
 use crate::types::encodes::{Encodes, sent};
 
 /// The entries of a [`DictProxy`], as [`iter`](DictProxy::iter) gives them.
@@ -31,8 +32,9 @@ impl<K: Datum, V: Datum> Iterator for DictIter<K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.fetched.len() == 0 && !self.ends {
-            match self.dict.base().invoke_by_value::<_, (u64, Vec<(K, V)>)>("batch", &(self.after,)) {
+            match self.dict.base().invoke_by_value("batch", &(self.after,)) {
                 Ok((last, entries)) => {
+                    let entries = received_pairs(entries);
                     self.ends = entries.is_empty();
                     self.after = last;
                     self.fetched = entries.into_iter();
@@ -54,6 +56,11 @@ impl<K: Datum, V: Datum> IntoIterator for &DictProxy<K, V> {
     fn into_iter(self) -> DictIter<K, V> {
         self.iter()
     }
+}
+
+/// Entries on their way in, as what they are.
+pub(super) fn received_pairs<K, V>(entries: Vec<(K, Received<V>)>) -> Vec<(K, V)> {
+    entries.into_iter().map(|(key, value)| (key, value.into_inner())).collect()
 }
 
 /// An entry on its way out.

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::iter::{DictIter, Pair};
+use super::iter::{DictIter, Pair, received_pairs};
 use super::referent::Dict;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::{Maker, Proxy};
+use crate::types::bulk::received;
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 use crate::types::update;
 
@@ -79,10 +80,10 @@ calls! {
     fn keys(&self) -> Vec<K> { "keys"() }
 
     /// All values, in the order of their keys.
-    fn values(&self) -> Vec<V> { "values"() }
+    fn values(&self) -> Vec<V> { "values"() => received }
 
     /// All entries, in order, in one message. [`iter`](Self::iter) takes them bit by bit.
-    fn items(&self) -> Vec<(K, V)> { "items"() }
+    fn items(&self) -> Vec<(K, V)> { "items"() => received_pairs }
 }
 
 impl<K: Datum, V: Datum> DictProxy<K, V> {

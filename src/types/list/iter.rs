@@ -4,6 +4,7 @@ use super::ListProxy;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::Proxy;
+use crate::types::bulk::received;
 
 /// The elements of a [`ListProxy`], as [`iter`](ListProxy::iter) gives them.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl<T: Datum> Iterator for ListIter<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.fetched.len() == 0 && !self.ends {
-            match self.list.base().invoke_by_value::<_, Vec<T>>("batch", &(self.next,)) {
+            match self.list.base().invoke_by_value("batch", &(self.next,)).map(received::<T>) {
                 Ok(batch) => {
                     self.ends = batch.is_empty();
                     self.next += batch.len();

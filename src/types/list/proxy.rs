@@ -10,6 +10,7 @@ use super::referent::List;
 use crate::datum::Datum;
 use crate::error::{CallError, Result};
 use crate::proxy::{Maker, Proxy};
+use crate::types::bulk::received;
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 use crate::types::sequence::{Index, SequenceError, Slice};
 use crate::types::update;
@@ -56,7 +57,7 @@ calls! {
 
     /// The elements of a slice, in its order.
     #[doc(alias = "__getitem__")]
-    fn slice(&self, slice: impl Into<Slice>) -> Vec<T>, SequenceError { "slice"(slice.into()) }
+    fn slice(&self, slice: impl Into<Slice>) -> Vec<T>, SequenceError { "slice"(slice.into()) => received }
 
     /// Sets the element at an index; the former one back. An error where there is no such place.
     #[doc(alias = "__setitem__")]
@@ -121,7 +122,7 @@ calls! {
 
     /// A copy, in one message. [`iter`](Self::iter) takes the elements bit by bit.
     #[doc(alias = "copy")]
-    fn to_vec(&self) -> Vec<T> { "slice"(Slice::default()) }
+    fn to_vec(&self) -> Vec<T> { "slice"(Slice::default()) => received }
 }
 
 impl<T: Datum> ListProxy<T> {

@@ -1,0 +1,325 @@
+//! The array itself, in the server: one block of numbers, little endian.
+//!
+//! Whole blocks go in and out, never numbers one by one. A number's version is the number itself: an update is a function of it, and does not care who wrote it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+use super::ArrayProxy;
+use crate::codec::value::{Block, BlockKind, read_encoded};
+use crate::codec::{self, Codec};
+use crate::error::{Error, Result};
+use crate::object::methods::Methods;
+use crate::object::store::Bare;
+use crate::object::{Failure, Invocation, Outcome, Referent};
+use crate::sys::sync::Mutex;
+use crate::types::element::Element;
+use crate::types::encodes::Slot;
+use crate::types::number::{Compute, NumberKind, Operation, no_operation, with_kind};
+use crate::types::sequence::{Index, Places, SequenceError, Slice};
+use crate::types::update::{self, Cells, Change, Fetched, Turns, Updated};
+
+/// The referent of an [`ArrayProxy`]: numbers of one type.
+pub struct Array {
+    inner: Arc<Inner>,
+}
+
+pub(in crate::types) struct Inner {
+    kind: NumberKind,
+    length: usize,
+    block: Mutex<Vec<u8>>,
+    turns: Turns<Self>,
+}
+
+/// Numbers as they came.
+enum Given {
+    Block(BlockKind, Vec<u8>),
+    /// The bytes of any other value.
+    Other(Vec<u8>),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        read_encoded(deserializer, |bytes| {
+            Ok(match Block::read(bytes) {
+                Some(block) => Self::Block(block.kind(), block.raw().to_vec()),
+                None => Self::Other(bytes.to_vec()),
+            })
+        })
+    }
+}
+
+impl Given {
+    /// As a block of that kind.
+    fn into_raw(self, kind: NumberKind) -> Result<Vec<u8>> {
+        let value = match self {
+            Self::Block(given, raw) if given == block_kind(kind) => return Ok(raw),
+            Self::Block(given, raw) => {
+                let mut bytes = Vec::with_capacity(raw.len() + 11);
+                let block = Block::new(given, &raw);
+                codec::encode(Codec::Value, &block, &mut bytes).map_err(Error::unserializable::<Array>)?;
+                bytes
+            }
+            Self::Other(bytes) => bytes,
+        };
+        with_kind!(kind, N => {
+            let numbers: Vec<N> = codec::decode(Codec::Value, &value).map_err(Error::unserializable::<Vec<N>>)?;
+            let mut raw = Vec::with_capacity(numbers.len() * kind.width());
+            numbers.into_iter().for_each(|number| number.append_le(&mut raw));
+            Ok(raw)
+        })
+    }
+}
+
+/// How packed lists call it.
+fn block_kind(kind: NumberKind) -> BlockKind {
+    with_kind!(kind, N => <N as crate::codec::value::Blocked>::KIND)
+}
+
+impl Inner {
+    fn at(&self, place: usize) -> Range<usize> {
+        let width = self.kind.width();
+        place * width..(place + 1) * width
+    }
+
+    /// The number there, as a value.
+    fn number(&self, raw: &[u8]) -> Result<Element> {
+        with_kind!(self.kind, N => Element::of(&N::read_le(raw)).map_err(Error::unserializable::<N>))
+    }
+
+    /// What is between the ends of places that lie side by side.
+    fn span(&self, range: Range<usize>) -> Range<usize> {
+        range.start * self.kind.width()..range.end * self.kind.width()
+    }
+
+    fn bits(&self, raw: &[u8]) -> u64 {
+        with_kind!(self.kind, N => N::read_le(raw).map_or(0, N::bits))
+    }
+}
+
+impl Cells for Inner {
+    type Cell = Index;
+
+    fn turns(&self) -> &Turns<Self> {
+        &self.turns
+    }
+
+    fn cell(&self, name: &Element) -> Result<Index, Failure> {
+        Ok(name.read().map_err(Error::unserializable::<Index>)?)
+    }
+
+    fn fetch(&self, cell: &Index) -> Result<Fetched> {
+        let Some(place) = cell.within(self.length) else { return Ok(Slot(None)) };
+        let block = self.block.lock();
+        let raw = &block[self.at(place)];
+        Ok(Slot(Some((self.bits(raw), self.number(raw)?))))
+    }
+
+    fn replace(&self, cell: &Index, change: Change, may: impl FnOnce() -> bool) -> Result<bool> {
+        let (Some(version), Some(new), Some(place)) = (change.version, change.new, cell.within(self.length)) else {
+            return Ok(false);
+        };
+        let new = self.kind.raw(&new)?;
+        let mut block = self.block.lock();
+        let raw = &mut block[self.at(place)];
+        let replaces = self.bits(raw) == version && may();
+        if replaces {
+            raw.copy_from_slice(&new);
+        }
+        Ok(replaces)
+    }
+}
+
+impl Array {
+    fn of(kind: NumberKind, block: Vec<u8>) -> Self {
+        let length = block.len() / kind.width();
+        let block = Mutex::new(block);
+        Self { inner: Arc::new_cyclic(|me| Inner { kind, length, block, turns: Turns::new(me.clone()) }) }
+    }
+
+    fn get(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (index,) = call.arguments::<(Index,)>()?;
+        let inner = &self.inner;
+        let number = index.within(inner.length).map(|place| inner.number(&inner.block.lock()[inner.at(place)]));
+        call.answer(&Slot(number.transpose()?))
+    }
+
+    fn set(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (index, value) = call.arguments::<(Index, Element)>()?;
+        let inner = &self.inner;
+        let new = inner.kind.raw(&value)?;
+        let place = match index.require(inner.length) {
+            Ok(place) => place,
+            Err(error) => return call.answer_result::<(), _>(&Err(error)),
+        };
+        let mut block = inner.block.lock();
+        let raw = &mut block[inner.at(place)];
+        let former = inner.number(raw)?;
+        raw.copy_from_slice(&new);
+        drop(block);
+        call.answer(&former)
+    }
+
+    fn slice(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (slice,) = call.arguments::<(Slice,)>()?;
+        let inner = &self.inner;
+        let places = match slice.within(inner.length) {
+            Ok(places) => places,
+            Err(error) => return call.answer_result::<(), _>(&Err(error)),
+        };
+        let block = inner.block.lock();
+        let answer = |call: &mut Invocation<'_>, raw: &[u8]| call.answer(&Block::new(block_kind(inner.kind), raw));
+        match places.contiguous() {
+            Some(range) => answer(call, &block[inner.span(range)]),
+            None => {
+                let picked: Vec<u8> = places.iter().flat_map(|place| block[inner.at(place)].iter().copied()).collect();
+                drop(block);
+                answer(call, &picked)
+            }
+        }
+    }
+
+    fn set_slice(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (slice, numbers) = call.arguments::<(Slice, Given)>()?;
+        let inner = &self.inner;
+        let raw = numbers.into_raw(inner.kind)?;
+        let given = raw.len() / inner.kind.width();
+        let fitting = |places: Places| match places.len() {
+            length if length == given => Ok(places),
+            places => Err(SequenceError::SliceLength { given, places }),
+        };
+        let places = match slice.within(inner.length).and_then(fitting) {
+            Ok(places) => places,
+            Err(error) => return call.answer_result::<(), _>(&Err(error)),
+        };
+        let mut block = inner.block.lock();
+        match places.contiguous() {
+            Some(range) => block[inner.span(range)].copy_from_slice(&raw),
+            None => {
+                for (place, number) in places.iter().zip(raw.chunks_exact(inner.kind.width())) {
+                    block[inner.at(place)].copy_from_slice(number);
+                }
+            }
+        }
+        drop(block);
+        call.answer(&())
+    }
+
+    fn fill(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (value,) = call.arguments::<(Element,)>()?;
+        let new = self.inner.kind.raw(&value)?;
+        self.inner.block.lock().chunks_exact_mut(new.len()).for_each(|number| number.copy_from_slice(&new));
+        call.answer(&())
+    }
+
+    /// Computes in place; the former number back.
+    fn compute(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (index, operation, operand) = call.arguments::<(Index, Operation, Element)>()?;
+        let inner = &self.inner;
+        let place = match index.require(inner.length) {
+            Ok(place) => place,
+            Err(error) => return call.answer_result::<(), _>(&Err(error)),
+        };
+        with_kind!(inner.kind, N => {
+            let operand = operand.read::<N>().map_err(Error::unserializable::<N>)?;
+            let mut new = Vec::with_capacity(inner.kind.width());
+            let mut block = inner.block.lock();
+            let raw = &mut block[inner.at(place)];
+            let former = N::read_le(raw).unwrap_or_default();
+            former.compute(operation, operand).ok_or_else(|| no_operation(operation))?.append_le(&mut new);
+            raw.copy_from_slice(&new);
+            drop(block);
+            call.answer(&former)
+        })
+    }
+
+    fn compare_exchange(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (index, expected, new) = call.arguments::<(Index, Element, Element)>()?;
+        let inner = &self.inner;
+        let place = match index.require(inner.length) {
+            Ok(place) => place,
+            Err(error) => return call.answer_result::<(), _>(&Err(error)),
+        };
+        with_kind!(inner.kind, N => {
+            let expected = expected.read::<N>().map_err(Error::unserializable::<N>)?;
+            let new = inner.kind.raw(&new)?;
+            let mut block = inner.block.lock();
+            let raw = &mut block[inner.at(place)];
+            let there = N::read_le(raw).unwrap_or_default();
+            let equal = there == expected;
+            if equal {
+                raw.copy_from_slice(&new);
+            }
+            drop(block);
+            call.answer(&(equal, there))
+        })
+    }
+
+    fn len(&self, call: &mut Invocation<'_>) -> Outcome {
+        let () = call.arguments()?;
+        call.answer(&self.inner.length)
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_string().fmt(f)
+    }
+}
+
+/// As Python prints an array: `array('d', [1.0, 2.0])`.
+impl fmt::Display for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.inner;
+        write!(f, "array('{}'", inner.kind.typecode())?;
+        let block = inner.block.lock();
+        for (place, raw) in block.chunks_exact(inner.kind.width()).enumerate() {
+            let separator = if place > 0 { ", " } else { ", [" };
+            let number = inner.number(raw).map_err(|_| fmt::Error)?;
+            write!(f, "{separator}{number}")?;
+        }
+        f.write_str(if block.is_empty() { ")" } else { "])" })
+    }
+}
+
+impl Serialize for Array {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Block::new(block_kind(self.inner.kind), &self.inner.block.lock()).serialize(serializer)
+    }
+}
+
+impl Referent for Array {
+    type Proxy = ArrayProxy<f64>;
+    type Store = Bare<Self>;
+    const TYPEID: &'static str = "Array";
+
+    fn methods(table: &mut Methods<Self>) {
+        table.dynamic_constructor("new", &["kind", "numbers"], |call| {
+            let (kind, numbers) = call.arguments::<(NumberKind, Given)>()?;
+            Ok(Self::of(kind, numbers.into_raw(kind)?))
+        });
+        table.dynamic("get", &["index"], Self::get);
+        table.dynamic("set", &["index", "value"], Self::set);
+        table.dynamic("slice", &["slice"], Self::slice);
+        table.dynamic("set_slice", &["slice", "numbers"], Self::set_slice);
+        table.dynamic("fill", &["value"], Self::fill);
+        table.dynamic("compute", &["index", "operation", "operand"], Self::compute);
+        table.dynamic("compare_exchange", &["index", "expected", "new"], Self::compare_exchange);
+        table.dynamic("len", &[], Self::len);
+        update::list(table);
+        table.display();
+        table.value();
+    }
+}
+
+impl Updated for Array {
+    type Cells = Inner;
+
+    fn cells(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
