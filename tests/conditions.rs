@@ -208,7 +208,8 @@ fn a_notification_that_reaches_one_whose_time_is_over_goes_to_the_next() -> Resu
         eventually_says(&condition, "<Condition: 1 waiting; its lock: unlocked>");
         let second = scope.spawn(|| -> Result<()> {
             let mut guard = condition.lock()?;
-            Ok(condition.wait(&mut guard)?)
+            assert!(condition.wait_timeout(&mut guard, common::LIMIT)?, "the notification was lost");
+            Ok(())
         });
         eventually("both wait, or the first is gone", || {
             let text = condition.to_string();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Child, eventually, fork, threads, wait};
+use common::{Child, LIMIT, eventually, fork, threads, wait};
 use multiproc::types::{CounterProxy, LockGuard, LockProxy, NotOwned, RLockProxy};
 use multiproc::{CallError, Error, Proxy, Result, SyncManager};
 use nix::sys::signal::{Signal, kill};
@@ -112,7 +112,7 @@ fn the_lock_of_a_killed_owner_goes_to_the_next_who_is_told_so() -> Result<()> {
     eventually("it has the lock", || took.get().expect("a number") == 1);
     let next = thread::spawn({
         let lock = lock.clone();
-        move || lock.lock().map(|guard| guard.was_abandoned())
+        move || lock.try_lock_for(LIMIT).map(|guard| guard.expect("the lock").was_abandoned())
     });
     eventually_says(&lock, "locked, 1 waiting");
     owner.kill();
@@ -162,7 +162,7 @@ fn a_lock_that_never_arrived_goes_on_and_was_not_abandoned() -> Result<()> {
     waiter.stop();
     let next = thread::spawn({
         let lock = lock.clone();
-        move || lock.lock().map(|guard| guard.was_abandoned())
+        move || lock.try_lock_for(LIMIT).map(|guard| guard.expect("the lock").was_abandoned())
     });
     eventually_says(&lock, "locked, 2 waiting");
     drop(guard);
@@ -429,6 +429,70 @@ fn a_method_in_the_server_waits_for_a_lock_and_the_server_goes_on() -> Result<()
     assert!(matches!(plain(account.nested()), Err(Error::WouldDeadlock { .. })));
     drop(guard);
     assert_eq!(plain(account.deposit(1))?, 7);
+    manager.shutdown()
+}
+
+/// Calls that one at a time may use.
+pub struct Desk {
+    lock: RLockProxy,
+    began: CounterProxy,
+}
+
+#[multiproc::referent]
+impl Desk {
+    pub fn new(lock: RLockProxy, began: CounterProxy) -> Self {
+        Self { lock, began }
+    }
+
+    pub fn think(&mut self) -> Result<(), Error> {
+        self.began.add(1)?;
+        while self.began.get()? < 2 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    pub fn sign(&mut self) -> Result<(), Error> {
+        self.lock.lock().map(drop)
+    }
+}
+
+/// Uses a desk under a lock.
+pub struct Clerk {
+    lock: RLockProxy,
+    desk: DeskProxy,
+}
+
+#[multiproc::referent]
+impl Clerk {
+    pub fn new(lock: RLockProxy, desk: DeskProxy) -> Self {
+        Self { lock, desk }
+    }
+
+    pub fn work(&self) -> Result<(), Error> {
+        let _guard = self.lock.lock()?;
+        Ok(self.desk.think()?)
+    }
+}
+
+/// The clerk's method had the lock and waited for the desk; at its end the desk's next call, which needs the lock, was run on the clerk's own thread, and the clerk's
+/// method could not go on: both hung for ever.
+#[test]
+fn a_method_that_holds_a_lock_is_not_made_to_wait_for_who_needs_it() -> Result<()> {
+    let manager = SyncManager::builder().register::<Desk>().register::<Clerk>().start()?;
+    let (lock, began) = (RLockProxy::new(&manager)?, CounterProxy::new(&manager, 0)?);
+    let desk = DeskProxy::new(&manager, lock.clone(), began.clone())?;
+    let clerk = ClerkProxy::new(&manager, lock, desk.clone())?.with_timeout(LIMIT);
+    thread::scope(|scope| -> Result<()> {
+        let working = scope.spawn(|| plain(clerk.work()));
+        eventually("the clerk thinks", || began.get().expect("a number") == 1);
+        let signing = scope.spawn(|| plain(desk.with_timeout(LIMIT).sign()));
+        // Queued before the desk is free: nothing tells of it from outside.
+        thread::sleep(Duration::from_millis(50));
+        began.add(1)?;
+        working.join().expect("no panic")?;
+        signing.join().expect("no panic")
+    })?;
     manager.shutdown()
 }
 

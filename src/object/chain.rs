@@ -51,6 +51,11 @@ impl Chain {
         }
     }
 
+    /// Whether a method runs on this thread.
+    pub fn is_running() -> bool {
+        CURRENT.get().is_some()
+    }
+
     /// Runs a method as the innermost call of this chain.
     pub fn run<R>(self, caller: Caller, method: impl FnOnce() -> R) -> R {
         struct Restore(Option<(Chain, Caller)>);

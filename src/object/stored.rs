@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::answer::{Answer, Failure};
 use super::call::Call;
-use super::chain::ChainId;
+use super::chain::{Chain, ChainId};
 use super::class::Class;
 use super::entry::Entry;
 use super::gate::{Gate, Mode};
@@ -87,7 +87,10 @@ impl<T: Referent> Stored<T> {
     }
 
     /// Runs a call that has been let in, and then those that its end lets in.
+    ///
+    /// Where a method waits on this thread for the first, the others go to a worker: they may need what that method holds, which goes on only when this returns.
     fn run(&self, first: Call, table: &Arc<Table>, mut may_block: bool) {
+        let nested = Chain::is_running();
         let mut admitted = VecDeque::new();
         let mut next = Some(first);
         while let Some(call) = next {
@@ -95,7 +98,17 @@ impl<T: Referent> Stored<T> {
             // Only the first call was this thread's own; the others must not make it block.
             may_block = false;
             next = admitted.pop_front();
+            while nested && let Some(call) = next {
+                self.hand_over(call, table, |call| admitted.push_back(call));
+                next = admitted.pop_front();
+            }
         }
+    }
+
+    /// Gives a call that has been let in to another thread.
+    fn hand_over(&self, call: Call, table: &Arc<Table>, admit: impl FnMut(Call)) {
+        let (chain, Some(entry)) = (call.chain.id, call.entry.clone()) else { return };
+        self.offload(call, &entry, table, || self.gate.leave(chain, admit));
     }
 
     fn run_one(&self, call: Call, table: &Arc<Table>, may_block: bool, admit: impl FnMut(Call)) {
