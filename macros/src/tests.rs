@@ -187,6 +187,21 @@ fn the_deferred_twin_sends_the_same_calls() {
 }
 
 #[test]
+fn what_a_described_method_calls_self_is_the_proxy_in_its_twin_too() {
+    let described = proxy_tokens(
+        quote!(),
+        quote!(
+            trait Store {
+                fn reopen(&self) -> Result<Self, String>;
+            }
+        ),
+    );
+    let twin = item(&described, "impl<'b> StoreDeferred<'b>");
+    assert!(twin.contains("Deferred<StoreProxy, ::multiproc::CallError<String>>"), "{twin}");
+    assert!(!twin.contains("Self"), "{twin}");
+}
+
+#[test]
 fn a_twin_is_named_after_its_proxy_and_has_its_parameters() {
     let block = quote!(
         impl<T: Datum, const N: usize> Stack<T, N> {

@@ -1,6 +1,6 @@
 //! A method of a proxy: it sends its arguments, from where they lie, and returns what was answered.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Type;
 
@@ -73,14 +73,31 @@ pub(super) fn deferred(place: usize, method: &Method, proxy: &Ident) -> Option<T
         Failure::Never | Failure::Text => quote_spanned!(span=> ::multiproc::Deferred<#owned>),
     };
     let call = invocation(place, method);
-    Some(quote! {
-        #(#cfg)*
-        #(#deprecated)*
-        #[doc = #docs]
+    let function = quote! {
         pub fn #ident(&self, #(#parameters),*) -> #returned {
             #call
         }
-    })
+    };
+    let function = of_proxy(function, proxy);
+    Some(quote!(#(#cfg)* #(#deprecated)* #[doc = #docs] #function))
+}
+
+/// In a described method `Self` is the proxy, in its twin as well.
+fn of_proxy(tokens: TokenStream, proxy: &Ident) -> TokenStream {
+    let each = |token| match token {
+        TokenTree::Ident(ident) if ident == "Self" => {
+            let mut own = proxy.clone();
+            own.set_span(ident.span());
+            own.into()
+        }
+        TokenTree::Group(group) => {
+            let mut inner = Group::new(group.delimiter(), of_proxy(group.stream(), proxy));
+            inner.set_span(group.span());
+            inner.into()
+        }
+        other => other,
+    };
+    tokens.into_iter().map(each).collect()
 }
 
 /// `self.base.invoke("name", signature, &(arguments,))`, for a proxy and for its deferred twin.
