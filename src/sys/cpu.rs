@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::unistd::{SysconfVar, sysconf};
+
 /// The number of the processor that this thread runs on at this moment; a few nanoseconds, without a system call where libc knows it.
 pub fn current() -> u32 {
     // SAFETY: takes nothing and touches no memory of ours.
@@ -10,12 +12,13 @@ pub fn current() -> u32 {
     u32::try_from(cpu).unwrap_or(u32::MAX)
 }
 
-/// How many processors this process may use: as it was at the first look.
+/// How many processors the machine has: as it was at the first look. Not only those that this process may use: the other side of a connection may use others.
 pub fn count() -> usize {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     match COUNT.load(Ordering::Relaxed) {
         0 => {
-            let count = std::thread::available_parallelism().map_or(1, usize::from);
+            let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+            let count = online.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).max(1);
             COUNT.store(count, Ordering::Relaxed);
             count
         }
