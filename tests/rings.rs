@@ -3,6 +3,8 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -371,6 +373,68 @@ fn a_forked_child_has_connections_of_its_own() {
         }
         callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
+    drop(echo);
+    manager.shutdown().unwrap();
+}
+
+/// What `perf` counts in a process for a while: all system calls, and the yields among them; `None` where it can't be run.
+fn system_calls(pid: i32, during: impl FnOnce()) -> Option<(u64, u64)> {
+    let mut perf = Command::new("perf")
+        .args([
+            "stat",
+            "-x,",
+            "-e",
+            "raw_syscalls:sys_enter",
+            "-e",
+            "syscalls:sys_enter_sched_yield",
+            "-p",
+            &pid.to_string(),
+        ])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .ok()?;
+    thread::sleep(Duration::from_millis(300));
+    during();
+    // An interrupt has it print what it has.
+    kill(Pid::from_raw(perf.id().cast_signed()), Signal::SIGINT).ok()?;
+    let mut told = String::new();
+    perf.stderr.take()?.read_to_string(&mut told).ok()?;
+    perf.wait().ok()?;
+    let count = |name: &str| told.lines().find(|line| line.contains(name))?.split(',').next()?.parse().ok();
+    Some((count("raw_syscalls")?, count("sched_yield")?))
+}
+
+/// While both sides are awake a call takes no system call but yields; the server looks at its sockets now and then, which is not for each call.
+#[test]
+fn a_call_takes_no_system_call() {
+    const CALLS: u64 = 50_000;
+    let manager = builder().start().unwrap();
+    let echo = EchoProxy::new(&manager).unwrap();
+    heat(&echo);
+    let calls = || (0..CALLS).for_each(|number| assert_eq!(echo.next(number).unwrap(), number + 1));
+    calls();
+    let begin = Instant::now();
+    let mut took = Duration::ZERO;
+    let counted = system_calls(pid(&manager), || {
+        let begin = Instant::now();
+        calls();
+        took = begin.elapsed();
+    });
+    match counted {
+        None => {
+            eprintln!("SKIPPED: perf can't count system calls here, so that nobody has checked that calls take none")
+        }
+        Some((all, yields)) => {
+            // Looks at the sockets every 50 µs, the tick every millisecond, and what it takes to fall asleep and wake when others hold the processors.
+            let looks = begin.elapsed().as_micros() as u64 / 50 + took.as_millis() as u64 * 4;
+            let others = all - yields;
+            assert!(
+                others <= looks + CALLS / 20,
+                "{others} system calls beside {yields} yields in {CALLS} calls, {took:?}"
+            );
+        }
+    }
     drop(echo);
     manager.shutdown().unwrap();
 }

@@ -24,6 +24,7 @@ use crate::protocol::reply::{Reply, ReplyHead, Status};
 use crate::protocol::request::RequestHead;
 use crate::protocol::token::WireToken;
 use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
+use crate::sys::buffer;
 use crate::sys::poll::{self, Interest};
 use crate::sys::thread;
 use crate::transport::{Hints, Progress, TransportError};
@@ -107,6 +108,7 @@ impl Drop for Returned {
         {
             client.state().pool.recycle(std::mem::take(&mut self.frame));
         }
+        buffer::give(std::mem::take(&mut self.frame));
     }
 }
 

@@ -62,8 +62,10 @@ impl Call {
 
     /// Makes the call one that waits, if it is not yet.
     pub fn park(&mut self) -> &Arc<Parked> {
-        let Self { parked, replier, request, deadline, .. } = self;
+        let Self { parked, replier, request, deadline, frame, .. } = self;
         parked.get_or_insert_with(|| {
+            // It may take a while.
+            frame.shrink_to_fit();
             let parked = Arc::new(Parked::default());
             replier.park(*request, Arc::clone(&parked), *deadline);
             parked

@@ -21,6 +21,7 @@ use crate::codec::{self, Codec, value};
 use crate::error::{Error, RemoteError};
 use crate::protocol::carriage::{self, Carried};
 use crate::protocol::reply::Status;
+use crate::sys::buffer;
 
 /// One call, while its method runs.
 ///
@@ -102,7 +103,7 @@ impl<'call> Invocation<'call> {
     }
 
     fn write<T: Serialize + ?Sized>(&mut self, status: Status, value: &T) -> Answered {
-        self.answer = Some(Answer::encode(self.call.codec, status, value, Vec::new()));
+        self.answer = Some(Answer::encode(self.call.codec, status, value, buffer::take()));
         Answered(())
     }
 

@@ -18,6 +18,7 @@ use super::referent::Referent;
 use super::store::{Admits, Store};
 use super::table::Table;
 use crate::error::Error;
+use crate::sys::buffer;
 use crate::sys::sync::Mutex;
 
 /// A referent of any type, as the table keeps it.
@@ -177,7 +178,7 @@ impl<T: Referent> Stored<T> {
                 })
             })
         });
-        match outcome {
+        let answer = match outcome {
             Ok(Some(Ok(_) | Err(Failure::Method(_)))) => invocation.into_answer(),
             Ok(Some(Err(Failure::System(error)))) => Some(Answer::refused(&error)),
             Ok(None) => Some(Answer::refused(&Error::Registration {
@@ -185,7 +186,9 @@ impl<T: Referent> Stored<T> {
                 reason: format!("{:?} takes &mut self, but its type is kept in a `Bare` store", target.name),
             })),
             Err(panic) => Some(Answer::refused(&Error::Panicked(panics::told(panic, target.typeid, target.name)))),
-        }
+        };
+        buffer::give(frame);
+        answer
     }
 }
 

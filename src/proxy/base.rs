@@ -20,6 +20,7 @@ use crate::object::methods::{STR, VALUE};
 use crate::protocol::carriage::Keep;
 use crate::protocol::command::Command;
 use crate::protocol::{ObjectId, ServerId, Token};
+use crate::sys::buffer;
 
 /// A handle to a referent of any type.
 ///
@@ -154,9 +155,18 @@ impl BaseProxy {
         match &self.reference {
             Reference::Remote(reference) => {
                 let object = reference.token().object;
-                let (payload, carried, timeout) = (&payload, &carried, self.timeout);
-                let request = Request { object, method, codec, signature, payload, carried, timeout };
-                reference.client().call(&request).map(Answered::Remote)
+                let request = Request {
+                    object,
+                    method,
+                    codec,
+                    signature,
+                    payload: &payload,
+                    carried: &carried,
+                    timeout: self.timeout,
+                };
+                let returned = reference.client().call(&request);
+                buffer::give(payload);
+                returned.map(Answered::Remote)
             }
             Reference::Local(entry, _) => {
                 let deadline = self.timeout.map(|timeout| Instant::now() + timeout);

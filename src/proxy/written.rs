@@ -6,6 +6,7 @@ use super::BaseProxy;
 use crate::codec::{self, Codec, value};
 use crate::error::{Error, Result};
 use crate::protocol::carriage::{self, Carried};
+use crate::sys::buffer;
 
 /// A call that is ready to be made, now or later.
 pub(super) struct Written<'a> {
@@ -55,7 +56,7 @@ impl<'a> Written<'a> {
         signature: u32,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<Self> {
-        let mut payload = Vec::new();
+        let mut payload = buffer::take();
         let (encoded, carried) = carriage::outgoing(|| encode(&mut payload));
         encoded?;
         Ok(Self { method, codec, signature, payload, carried })

@@ -427,9 +427,9 @@ impl Lead {
                 continue;
             }
             match ring.session.poll(hints, core) {
-                Ok(Some(frame)) => {
+                Ok(Some((frame, peer))) => {
                     ring.hit = true;
-                    self.peer = ring.session.hints();
+                    self.peer = peer.or(self.peer);
                     self.wait.over();
                     self.turn += 1;
                     return Some(Ok((Stream::Data(Arc::clone(&ring.session)), frame, false)));

@@ -30,6 +30,7 @@ use crate::protocol::reply::ReplyHead;
 use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
 use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
+use crate::sys::buffer;
 use crate::sys::sync::Mutex;
 use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
 
@@ -76,6 +77,8 @@ pub(super) struct Session {
     inbound: Mutex<Receiver>,
     /// A call that has to wait for so many notices.
     held: Mutex<Option<(u64, Vec<u8>)>>,
+    /// Whether there is one, readable without the lock.
+    holds: AtomicBool,
     /// No requests are read: the client does not read its replies.
     shelved: AtomicBool,
     /// Whether frames go through shared memory, which the leader then polls.
@@ -106,6 +109,7 @@ impl Session {
             place: Place::default(),
             inbound: Mutex::new(receiver),
             held: Mutex::new(None),
+            holds: AtomicBool::new(false),
             shelved: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             backlogged: AtomicBool::new(false),
@@ -149,6 +153,7 @@ impl Session {
                 *self.held.lock() = Some((after, frame));
                 return self.deaf();
             }
+            self.holds.store(false, Ordering::Release);
             self.watch(&self.outbound.lock(), core);
             // What came behind it may lie in memory.
             return Ok(Some((frame, true)));
@@ -158,7 +163,9 @@ impl Session {
         }
         let mut inbound = self.inbound.lock();
         let mut frame = inbound.next()?;
-        if frame.as_ref().is_some_and(|frame| DataNotice::read(frame) == Ok(DataNotice::Leaves)) {
+        if !inbound.is_upgraded()
+            && frame.as_ref().is_some_and(|frame| DataNotice::read(frame) == Ok(DataNotice::Leaves))
+        {
             self.follow(&mut inbound)?;
             frame = inbound.next()?;
         }
@@ -217,22 +224,21 @@ impl Session {
         self.upgraded.load(Ordering::Acquire)
     }
 
-    /// The next frame out of shared memory; what is kept goes out first, as far as there is room. `hints` are told to the client.
-    pub(super) fn poll(&self, hints: Hints, core: &Core) -> Result<Option<Vec<u8>>, TransportError> {
+    /// The next frame out of shared memory, and what the client tells of itself; what is kept goes out first, as far as there is room. `hints` are told to the client.
+    pub(super) fn poll(&self, hints: Hints, core: &Core) -> Result<Option<(Vec<u8>, Option<Hints>)>, TransportError> {
         // Pairs with the store in `after_sending`.
         if self.backlogged.load(Ordering::Acquire) {
             self.flush_ring();
         }
-        let frame = self.next(core)?;
-        if frame.is_some() {
-            self.inbound.lock().tell(hints);
+        // Pairs with the stores in `hold` and `next`, on threads that lead.
+        if self.holds.load(Ordering::Acquire) || self.is_shelved() {
+            return Ok(self.next(core)?.map(|(frame, _)| (frame, None)));
         }
-        Ok(frame.map(|(frame, _)| frame))
-    }
-
-    /// What the client has told of itself.
-    pub(super) fn hints(&self) -> Option<Hints> {
-        self.inbound.lock().hints()
+        let mut inbound = self.inbound.lock();
+        let Some(frame) = inbound.next()? else { return Ok(None) };
+        self.acknowledge(&frame);
+        inbound.tell(hints);
+        Ok(Some((frame, inbound.hints())))
     }
 
     /// The socket of a connection with shared memory was readable: the doorbell, or the end.
@@ -375,6 +381,7 @@ impl Session {
     /// another connection, or another thread has not done with them.
     fn hold(self: &Arc<Self>, after: u64, frame: Vec<u8>, core: &Core) {
         *self.held.lock() = Some((after, frame));
+        self.holds.store(true, Ordering::Release);
         self.watch(&self.outbound.lock(), core);
         self.record.stall(after, Arc::clone(self));
         // Whoever settled the last of them may have looked for the stalled before this one was among them.
@@ -571,6 +578,8 @@ impl Session {
             self.after_sending(&outbound, sent, core);
         }
         outbound.head = head;
+        drop(outbound);
+        buffer::give(payload);
         // A broken connection is noticed, and settled, where it is read.
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! - **Waiting is interruptible by time only.** `EINTR` is never passed on; a deadline that is given holds.
 
 pub mod backtrace;
+pub mod buffer;
 pub mod cpu;
 pub mod fork;
 pub mod image;

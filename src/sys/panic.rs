@@ -93,7 +93,7 @@ pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
 /// can't, since the lock of std's hook may be held there for ever.
 pub(super) fn install_hook() {
     // No `Once`: a fork while another thread is in it would leave the child to wait for ever.
-    if std::thread::panicking() || INSTALLED.swap(true, Ordering::AcqRel) {
+    if INSTALLED.load(Ordering::Relaxed) || std::thread::panicking() || INSTALLED.swap(true, Ordering::AcqRel) {
         return;
     }
     SHOWS_BACKTRACE.store(std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"), Ordering::Relaxed);

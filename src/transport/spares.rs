@@ -1,4 +1,6 @@
-//! Memory for frames: used again where it fits, taken from the system little by little where it does not.
+//! Memory for frames: used again where it fits, taken from the system little by little where it does not. The smallest share the [thread's](buffer).
+
+use crate::sys::buffer;
 
 /// What separates small frames from large ones, in bytes: the socket's read buffer.
 pub(super) const SMALL: usize = 64 << 10;
@@ -17,6 +19,11 @@ pub(super) struct Spares([Vec<u8>; 2]);
 impl Spares {
     /// Empty memory for a frame: a recycled buffer that is not far too large for it, or else a new one.
     pub(super) fn memory_for(&mut self, size: usize) -> Vec<u8> {
+        if size <= buffer::LARGEST {
+            let mut memory = buffer::take();
+            memory.reserve_exact(size);
+            return memory;
+        }
         let spare = &mut self.0[usize::from(size > SMALL)];
         let fits = (size..=size.saturating_mul(4).max(1 << 10)).contains(&spare.capacity());
         if fits { std::mem::take(spare) } else { Vec::with_capacity(size.min(FIRST)) }
@@ -31,6 +38,9 @@ impl Spares {
 
     /// Takes memory back.
     pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= buffer::LARGEST {
+            return buffer::give(buffer);
+        }
         buffer.clear();
         let spare = &mut self.0[usize::from(buffer.capacity() > SMALL)];
         if buffer.capacity() > spare.capacity() && buffer.capacity() <= KEPT {
