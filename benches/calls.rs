@@ -1,4 +1,4 @@
-//! What calls cost: latency and rate on each transport beside a bare socketpair, many calls in one round trip, objects made and dropped, a server's life, and large values beside memcpy.
+//! What calls cost: latency and rate on each transport beside a bare socketpair and bare shared memory, many calls in one round trip, objects made and dropped, a server's life, and large values beside memcpy.
 //!
 //! All contestants take turns within a round, so that what disturbs one disturbs all, and what counts are the medians of rounds. Before and after each round
 //! every processor is probed: where somebody else held one for longer than [`DISTURBED`] the round is discarded, and tried again as often as there is time.
@@ -7,11 +7,15 @@
 //! `cargo bench --bench calls` runs all of it, in about a minute; words after `--` choose sections (`latency`, `ahead`, `objects`, `lifetime`, `payload`). Without
 //! `--bench`, as under `cargo test`, one short round shows that everything works.
 
-use std::hint::black_box;
+#![allow(unsafe_code)] // for the page that the bare ping-pong shares with a forked process
+
+use std::hint::{black_box, spin_loop};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -155,6 +159,104 @@ fn pong(size: usize) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Two processes that bounce a number through one cache line each way, and do nothing else: what no call through shared memory can be faster than.
+///
+/// The other process sleeps on a stream between the rounds, so that it disturbs no other contestant.
+struct Bounce {
+    lines: NonNull<Lines>,
+    stream: UnixStream,
+    process: nix::unistd::Pid,
+    number: u64,
+}
+
+#[repr(C, align(128))]
+struct Line(AtomicU64);
+
+#[repr(C)]
+struct Lines {
+    there: Line,
+    back: Line,
+}
+
+/// Sent instead of a number when a round is over.
+const REST: u64 = u64::MAX;
+
+/// Waits until the line holds something else than `last`. Yields where the other process does not seem to run.
+fn changed(line: &Line, last: u64) -> u64 {
+    let mut looks = 0_u32;
+    loop {
+        let now = line.0.load(Ordering::Acquire);
+        if now != last {
+            return now;
+        }
+        looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(1 << 12) { thread::yield_now() } else { spin_loop() }
+    }
+}
+
+impl Bounce {
+    fn new() -> std::io::Result<Self> {
+        use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+        let size = std::num::NonZeroUsize::new(size_of::<Lines>()).expect("not zero");
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping of zeros, which are a `Lines`.
+        let lines: NonNull<Lines> = unsafe { mmap_anonymous(None, size, access, MapFlags::MAP_SHARED) }?.cast();
+        let (stream, mut far) = UnixStream::pair()?;
+        // SAFETY: the child touches the shared lines and its stream only, and leaves by `_exit`.
+        match unsafe { nix::unistd::fork() }? {
+            nix::unistd::ForkResult::Parent { child } => Ok(Self { lines, stream, process: child, number: 0 }),
+            nix::unistd::ForkResult::Child => {
+                drop(stream);
+                // SAFETY: mapped above, and never unmapped in this process.
+                let lines = unsafe { lines.as_ref() };
+                let mut last = 0;
+                while far.read_exact(&mut [0]).is_ok() {
+                    loop {
+                        let number = changed(&lines.there, last);
+                        last = number;
+                        lines.back.0.store(number, Ordering::Release);
+                        if number == REST {
+                            break;
+                        }
+                    }
+                }
+                // SAFETY: ends this process without the parent's exit handlers.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    /// Wakes the other process up for a round.
+    fn begin(&mut self) -> std::io::Result<()> {
+        self.stream.write_all(&[1])
+    }
+
+    fn call(&mut self) {
+        self.number += 1;
+        // SAFETY: mapped as long as this lives.
+        let lines = unsafe { self.lines.as_ref() };
+        let last = lines.back.0.load(Ordering::Relaxed);
+        lines.there.0.store(self.number, Ordering::Release);
+        black_box(changed(&lines.back, last));
+    }
+
+    /// Sends it to sleep again.
+    fn end(&mut self) {
+        // SAFETY: mapped as long as this lives.
+        let lines = unsafe { self.lines.as_ref() };
+        let last = lines.back.0.load(Ordering::Relaxed);
+        lines.there.0.store(REST, Ordering::Release);
+        changed(&lines.back, last);
+    }
+}
+
+impl Drop for Bounce {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = nix::sys::wait::waitpid(self.process, None);
+    }
+}
+
 /// What one contestant did in one round.
 #[derive(Clone, Copy)]
 struct Figures {
@@ -193,6 +295,7 @@ fn managers() -> Result<Vec<(&'static str, BaseManager)>> {
     let name = format!("unix:@multiproc-bench-{}", std::process::id());
     Ok(vec![
         ("unix", manager().start()?),
+        ("unix, sockets", manager().ring(false).start()?),
         ("abstract", manager().address(name.as_str()).start()?),
         ("tcp", manager().address("tcp:127.0.0.1:0").start()?),
     ])
@@ -204,35 +307,46 @@ fn latency(effort: Effort) -> Result<()> {
     for size in [32, 1024] {
         println!("one client, {size} bytes there and back, µs");
         let mut pong = Pong::new(size).map_err(io)?;
+        let mut bounce = Bounce::new().map_err(io)?;
         let message = vec![7; size];
-        let contestants = proxies.len() + 1;
+        let contestants = proxies.len() + 2;
         let rounds = calm_rounds(effort, |attempt| {
             let mut round = vec![None; contestants];
             for turn in 0..contestants {
                 let who = (attempt + turn) % contestants;
-                round[who] = Some(match who.checked_sub(1) {
-                    None => figures(effort.calls, || pong.call().map_err(io))?,
+                round[who] = Some(match who.checked_sub(2) {
+                    None if who == 0 => figures(effort.calls, || pong.call().map_err(io))?,
+                    None => {
+                        bounce.begin().map_err(io)?;
+                        let figures = figures(effort.calls, || {
+                            bounce.call();
+                            Ok(())
+                        });
+                        bounce.end();
+                        figures?
+                    }
                     Some(proxy) => figures(effort.calls, || proxies[proxy].echo(&message).map(drop))?,
                 });
             }
             Ok(round.into_iter().flatten().collect::<Vec<_>>())
         })?;
         println!(
-            "  {:10} {:>8} {:>8} {:>10}    ratios to the socketpair: p50, p99, rate",
+            "  {:14} {:>8} {:>8} {:>10}    ratios to the socketpair: p50, p99, rate; to bare shared memory: p50",
             "", "p50", "p99", "k calls/s"
         );
-        let names = std::iter::once("socketpair").chain(managers.iter().map(|&(name, _)| name));
+        let names = ["socketpair", "shared memory"].into_iter().chain(managers.iter().map(|&(name, _)| name));
         for (who, name) in names.enumerate() {
             let of = |part: fn(Figures) -> f64| median(rounds.iter().map(|round| part(round[who])));
             let ratio = |part: fn(Figures) -> f64| median(rounds.iter().map(|round| part(round[who]) / part(round[0])));
             println!(
-                "  {name:10} {:8.2} {:8.2} {:10.1}    / {:.2}  {:.2}  {:.2}",
+                "  {name:14} {:8.2} {:8.2} {:10.1}    / {:.2}  {:.2}  {:.2}  / {:.1}",
                 of(|f| f.p50),
                 of(|f| f.p99),
                 of(|f| f.rate),
                 ratio(|f| f.p50),
                 ratio(|f| f.p99),
                 ratio(|f| f.rate),
+                median(rounds.iter().map(|round| round[who].p50 / round[1].p50)),
             );
         }
     }

@@ -67,6 +67,9 @@ struct Told {
     arrived: Vec<PutBack>,
 }
 
+/// A frame out of shared memory, and what the client told of itself beside it.
+pub(super) type Polled = (Vec<u8>, Option<Hints>);
+
 /// One data connection.
 pub(super) struct Session {
     me: Weak<Self>,
@@ -225,7 +228,7 @@ impl Session {
     }
 
     /// The next frame out of shared memory, and what the client tells of itself; what is kept goes out first, as far as there is room. `hints` are told to the client.
-    pub(super) fn poll(&self, hints: Hints, core: &Core) -> Result<Option<(Vec<u8>, Option<Hints>)>, TransportError> {
+    pub(super) fn poll(&self, hints: Hints, core: &Core) -> Result<Option<Polled>, TransportError> {
         // Pairs with the store in `after_sending`.
         if self.backlogged.load(Ordering::Acquire) {
             self.flush_ring();
