@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -145,6 +145,16 @@ fn an_interrupted_map() {
     let _ = pool.map(|ms: u64| thread::sleep(Duration::from_millis(ms)), vec![1; 1_000_000]);
 }
 
+/// Exits without dropping anything, with all workers busy.
+fn an_exit_with_a_pool() {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    let pool = POOL.get_or_init(|| Pool::new(3).unwrap());
+    let tasks = pool.map_async(|seconds: u64| thread::sleep(Duration::from_secs(seconds)), [1000; 100]).unwrap();
+    std::mem::forget(tasks);
+    println!("ready");
+    std::process::exit(0);
+}
+
 /// Fifty threads that lock, allocate and log, and a fork every so often whose child does the same.
 fn busy_threads() {
     static STOP: AtomicBool = AtomicBool::new(false);
@@ -205,6 +215,10 @@ fn watch() {
     assert_eq!(family.program.wait().unwrap().signal(), Some(2));
     family.is_gone("an interrupt");
 
+    let mut family = Family::start("exit with a pool");
+    assert!(family.program.wait().unwrap().success());
+    family.is_gone("an exit with a pool at work");
+
     let mut random = 7_u64;
     for round in 0..12 {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -239,6 +253,7 @@ fn main() {
         Ok("large family") => large_family(),
         Ok("orderly end") => an_orderly_end(),
         Ok("interrupted map") => an_interrupted_map(),
+        Ok("exit with a pool") => an_exit_with_a_pool(),
         Ok("busy threads") => busy_threads(),
         _ => watch(),
     }

@@ -328,6 +328,10 @@ fn a_closed_pool_finishes_and_a_terminated_one_does_not() {
 #[test]
 fn a_worker_that_makes_its_own_pool_again_is_told() {
     fn bomb(depth: u32) -> Result<u32, String> {
+        // Even without the guard it is a small one.
+        if depth > 3 {
+            return Ok(depth);
+        }
         let pool = Pool::new(2).map_err(|error| error.to_string())?;
         pool.apply(bomb, depth + 1).map_err(|error| error.to_string())?
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::sys::poll::{self, Interest};
 
 /// What can be waited for, by [`wait`]: connections with a message or at their end, listeners with a caller, processes that have
-/// ended, results that have come, and the standard library's streams.
+/// ended, and the standard library's streams.
 pub trait Waitable {
     /// What is readable once it is ready; `None` when it is ready for good.
     fn fd(&self) -> Option<BorrowedFd<'_>>;

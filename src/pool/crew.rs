@@ -321,8 +321,10 @@ impl State {
         while self.broken.is_none() && self.hands.iter().filter(|hand| !hand.stopping).count() < wanted {
             match Hand::new(settings, self.next_hand) {
                 Ok(hand) => self.hands.push(hand),
-                // The others go on; without any the pool is at its end.
+                // The program is at its end; or without any worker the pool is.
+                Err(error @ Error::State { .. }) => self.broken = Some(error.into()),
                 Err(error) if self.hands.is_empty() => self.broken = Some(error.into()),
+                // The others go on, and it is tried again with the next event.
                 Err(error) => {
                     tracing::warn!(%error, "a worker of a pool can't be replaced");
                     return;

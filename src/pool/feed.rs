@@ -38,11 +38,8 @@ impl<A: Datum, I: Iterator<Item = A>> Feed<A, I> {
         chunk_size: Option<usize>,
     ) -> Result<Self, PoolError> {
         crew.check()?;
-        let chunk_size = match (chunk_size, crew.settings.max_tasks_per_child) {
-            (None, None) => None,
-            (size, limit) => Some(size.unwrap_or(1).min(limit.unwrap_or(usize::MAX))),
-        };
-        let (crew, job) = (Arc::clone(crew), Arc::new(Job::new(chunk_size)));
+        let job = Arc::new(Job::new(chunk_size, crew.settings.max_tasks_per_child));
+        let crew = Arc::clone(crew);
         let (items, takes) = (items.into_iter().fuse(), PhantomData);
         Ok(Self { crew, task, job, items, exhausted: false, next: 0, takes })
     }

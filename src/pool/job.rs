@@ -29,6 +29,8 @@ pub struct Job {
     /// The size of chunks: fixed, or that of the next.
     size: AtomicUsize,
     adaptive: bool,
+    /// The most items in a chunk.
+    most: usize,
     /// How long a chunk of that size is likely to take, in nanoseconds; 0 while that is not known.
     likely: AtomicUsize,
 }
@@ -67,13 +69,15 @@ pub enum Outcome {
 }
 
 impl Job {
-    /// One whose chunks have so many items, or as many as turn out to be good.
-    pub fn new(chunk_size: Option<usize>) -> Self {
+    /// One whose chunks have so many items, or as many as turn out to be good, and never more than `limit`.
+    pub fn new(chunk_size: Option<usize>, limit: Option<usize>) -> Self {
+        let most = limit.unwrap_or(MAX_ITEMS).clamp(1, MAX_ITEMS);
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
-            size: AtomicUsize::new(chunk_size.unwrap_or(1).clamp(1, MAX_ITEMS)),
+            size: AtomicUsize::new(chunk_size.unwrap_or(1).clamp(1, most)),
             adaptive: chunk_size.is_none(),
+            most,
             likely: AtomicUsize::new(0),
         }
     }
@@ -115,7 +119,7 @@ impl Job {
         let mut size = self.size.load(Ordering::Relaxed);
         if self.adaptive {
             let good = usize::try_from(GOAL.as_nanos() as u64 / each).unwrap_or(MAX_ITEMS);
-            size = good.min(count.saturating_mul(GROWTH).max(size)).clamp(1, MAX_ITEMS);
+            size = good.min(count.saturating_mul(GROWTH).max(size)).clamp(1, self.most);
             self.size.store(size, Ordering::Relaxed);
         }
         let likely = usize::try_from(each.saturating_mul(size as u64)).unwrap_or(usize::MAX);

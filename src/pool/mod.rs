@@ -5,9 +5,9 @@
 //! encoded by bincode, many to a message.
 //!
 //! # The way of a task
-//! A caller's iterator → [`chunk`] (encoded on the caller's thread, while the workers work) → [`crew`] (who gets it) → a
-//! [`hand`]'s socket → [`worker`] in the other process → its journal → results, many to a message → the crew's one thread → the
-//! [`job`] → decoded on the caller's thread.
+//! A caller's iterator → `chunk` (encoded on the caller's thread, while the workers work) → `crew` (who gets it) → a
+//! `hand`'s socket → `worker` in the other process → its journal → results, many to a message → the crew's one thread → the
+//! `job` → decoded on the caller's thread.
 //!
 //! # Invariants
 //! - A worker's death costs one item: the one that ran. What was finished is found in its journal, what was not begun is given to others.

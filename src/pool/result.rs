@@ -33,7 +33,7 @@ pub struct AsyncResult<T> {
 
 /// Gives one item.
 pub fn apply<A: Datum, R: Datum>(crew: &Crew, task: Task, argument: &A) -> Result<AsyncResult<R>, PoolError> {
-    let job = Arc::new(Job::new(Some(1)));
+    let job = Arc::new(Job::new(Some(1), None));
     let mut chunk = Chunk::new(&job, task, 0);
     chunk.push(argument)?;
     crew.submit(chunk)?;
@@ -58,7 +58,7 @@ pub fn map<A: Datum, R: Datum>(
     let items = items.into_iter();
     let size = items.size_hint().0.div_ceil(crew.settings.workers * 4);
     let size = size.max(1).min(crew.settings.max_tasks_per_child.unwrap_or(usize::MAX));
-    let job = Arc::new(Job::new(Some(size)));
+    let job = Arc::new(Job::new(Some(size), None));
     let mut chunk = Chunk::new(&job, task, 0);
     for item in items {
         if chunk.is_full(size) {

@@ -13,7 +13,7 @@
 //! - A child never waits for its parent to listen; whoever waits for a child's end need not listen first.
 //! - No child outlives its parent's end unasked: daemonic ones are killed, for others a parent that ends in order waits. (One whose parent was killed
 //!   goes on to its own end, as in Python.)
-//! - A child that has ended is reaped, whether anybody joins or not ([`children`]).
+//! - A child that has ended is reaped, whether anybody joins or not (`children`).
 //! - In a forked child every handle of the parent's is inert.
 
 mod builder;
@@ -91,7 +91,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Whatever does not wait for what another thread of its parent held at the fork. The allocator, stdout and stderr, and everything of
 /// this crate is safe. A lock of *another* library's or the program's own may be locked for good, when another thread held it: that is why
 /// the first fork of a process with several threads warns (by `tracing`). Fork before there are threads, or use
-/// [`init`](crate::init) and [`spawn_fn`](Self::spawn_fn), whose children come from a process that never had any.
+/// [`init`] and [`spawn_fn`](Self::spawn_fn), whose children come from a process that never had any.
 ///
 /// It is not `unsafe` to call, since nothing of this is undefined behaviour, and a process that waits for ever can be [killed](Handle::kill).
 ///
