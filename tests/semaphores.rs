@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use common::{Child, eventually, fork, wait};
+use common::{Child, LIMIT, eventually, fork, wait};
 use multiproc::types::{BoundedSemaphoreProxy, CounterProxy, OverRelease, Permit, SemaphoreProxy};
 use multiproc::{CallError, Error, Proxy, Result, SyncManager};
 use nix::sys::signal::{Signal, kill};
@@ -126,15 +126,18 @@ fn a_permit_that_never_arrived_goes_to_the_next() -> Result<()> {
 #[test]
 fn a_permit_inherited_by_a_fork_is_not_the_childs() -> Result<()> {
     let manager = manager();
-    let semaphore = SemaphoreProxy::new(&manager, 1)?;
-    let permit = semaphore.acquire()?;
-    let inherited = std::mem::ManuallyDrop::new(permit);
+    let semaphore = SemaphoreProxy::new(&manager, 2)?;
+    let inherited = std::mem::ManuallyDrop::new(semaphore.acquire()?);
     let child = fork(|| {
+        let own = semaphore.acquire().expect("a permit");
+        // Would give the child's own permit back, if anything.
         drop(std::mem::ManuallyDrop::into_inner(inherited));
-        i32::from(semaphore.available().expect("a number") != 0)
+        let free = semaphore.available().expect("a number");
+        drop(own);
+        i32::from(free != 0)
     });
     assert_eq!(wait(child), 0);
-    assert_eq!(semaphore.available()?, 0);
+    assert_eq!(semaphore.available()?, 1);
     manager.shutdown()
 }
 
@@ -276,7 +279,7 @@ fn a_permit_that_comes_too_late_goes_back() -> Result<()> {
     let late = semaphore.try_acquire_for(Duration::from_millis(10)).map(|permit| permit.is_some());
     kill(server, Signal::SIGCONT).expect("the server is there");
     assert!(!late?);
-    drop(semaphore.acquire()?);
+    drop(semaphore.try_acquire_for(LIMIT)?.expect("it was declined"));
     assert_eq!(semaphore.available()?, 1);
     manager.shutdown()
 }
