@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use common::{Child, eventually, fork, wait};
 use multiproc::types::{CounterProxy, DictProxy};
 use multiproc::{Error, Result, SyncManager, Value};
+use proptest::prelude::*;
 
 fn manager() -> SyncManager {
     SyncManager::start().expect("a manager")
@@ -148,4 +149,111 @@ fn updates_of_many_processes_lose_nothing() -> Result<()> {
     assert!(children.into_iter().map(wait).all(|code| code == 0));
     assert_eq!(dict.get("n")?, Some(2000));
     manager.shutdown()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert(u8, i8),
+    InsertIfAbsent(u8, i8),
+    Remove(u8),
+    PopItem,
+    Extend(Vec<(u8, i8)>),
+    Update(u8, Option<i8>),
+    CompareExchange(u8, Option<i8>, Option<i8>),
+    Clear,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (key, value) = (0..6_u8, -2..2_i8);
+    let step = prop_oneof![
+        4 => (key.clone(), value.clone()).prop_map(|(key, value)| Step::Insert(key, value)),
+        2 => (key.clone(), value.clone()).prop_map(|(key, value)| Step::InsertIfAbsent(key, value)),
+        3 => key.clone().prop_map(Step::Remove),
+        1 => Just(Step::PopItem),
+        1 => proptest::collection::vec((key.clone(), value.clone()), 0..4).prop_map(Step::Extend),
+        2 => (key.clone(), proptest::option::of(value.clone())).prop_map(|(key, value)| Step::Update(key, value)),
+        2 => (key, proptest::option::of(value.clone()), proptest::option::of(value))
+            .prop_map(|(key, expected, new)| Step::CompareExchange(key, expected, new)),
+        1 => Just(Step::Clear),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// A map that knows the order of insertion: the keys in order, and their values.
+type Model = (Vec<u8>, HashMap<u8, i8>);
+
+fn set((order, map): &mut Model, key: u8, value: Option<i8>) -> Option<i8> {
+    let former = match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+    match (former, value) {
+        (None, Some(_)) => order.push(key),
+        (Some(_), None) => order.retain(|there| *there != key),
+        _ => {}
+    }
+    former
+}
+
+fn run(dict: &DictProxy<u8, i8>, model: &mut Model, step: Step) -> Result<()> {
+    match step {
+        Step::Insert(key, value) => assert_eq!(dict.insert(key, value)?, set(model, key, Some(value))),
+        Step::InsertIfAbsent(key, value) => {
+            let there = model.1.get(&key).copied();
+            assert_eq!(dict.insert_if_absent(key, value)?, there);
+            set(model, key, Some(there.unwrap_or(value)));
+        }
+        Step::Remove(key) => assert_eq!(dict.remove(key)?, set(model, key, None)),
+        Step::PopItem => {
+            let last = model.0.last().copied();
+            assert_eq!(dict.pop_item()?, last.map(|key| (key, set(model, key, None).expect("in both"))));
+        }
+        Step::Extend(entries) => {
+            dict.extend(entries.iter().copied())?;
+            for (key, value) in entries {
+                set(model, key, Some(value));
+            }
+        }
+        Step::Update(key, value) => {
+            let there = model.1.get(&key).copied();
+            let seen = dict.update(key, |found| {
+                assert_eq!(found, there);
+                value
+            })?;
+            assert_eq!(seen, value);
+            set(model, key, value);
+        }
+        Step::CompareExchange(key, expected, new) => {
+            let there = model.1.get(&key).copied();
+            let exchanged = dict.compare_exchange(key, expected.as_ref(), new.as_ref())?;
+            if there == expected {
+                assert_eq!(exchanged, Ok(there));
+                set(model, key, new);
+            } else {
+                assert_eq!(exchanged, Err(there));
+            }
+        }
+        Step::Clear => {
+            dict.clear()?;
+            *model = Model::default();
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dict_is_a_map_in_order_of_insertion() {
+    let manager = manager();
+    proptest!(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() }, |(steps in steps())| {
+        let dict = DictProxy::<u8, i8>::new(&manager).expect("a dict");
+        let mut model = Model::default();
+        for step in steps {
+            run(&dict, &mut model, step).expect("a step");
+            let expected: Vec<(u8, i8)> = model.0.iter().map(|key| (*key, model.1[key])).collect();
+            prop_assert_eq!(&dict.items().expect("entries"), &expected);
+            prop_assert_eq!(dict.iter().collect::<Result<Vec<_>>>().expect("entries"), expected);
+            prop_assert_eq!(dict.len().expect("a length"), model.1.len());
+        }
+    });
+    manager.shutdown().expect("an end");
 }

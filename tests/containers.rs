@@ -1,0 +1,96 @@
+//! Eight processes on each container, some of which are killed in the middle of it: what was acknowledged is there, what was not is there or not, and nobody else is held up.
+
+mod common;
+
+use common::{Child, fork, wait};
+use multiproc::types::{ArrayProxy, DictProxy, ListProxy, SetProxy, ValueProxy};
+use multiproc::{Result, SyncManager};
+
+/// What the processes work on.
+#[derive(Clone)]
+struct Shared {
+    dict: DictProxy<String, u32>,
+    list: ListProxy<(u32, u32)>,
+    set: SetProxy<(u32, u32)>,
+    value: ValueProxy<(u32, u32)>,
+    array: ArrayProxy<u32>,
+    /// By process: how many turns it has finished.
+    done: ArrayProxy<u32>,
+}
+
+const PROCESSES: u32 = 8;
+/// How many turns one makes that is not killed.
+const TURNS: u32 = 60;
+
+fn work(shared: &Shared, number: u32, turns: u32) -> Result<()> {
+    for turn in 0..turns {
+        shared.dict.update("n", |n| n.map(|n| n + 1))?;
+        shared.list.push((number, turn))?;
+        shared.set.insert((number, turn))?;
+        if turn % 2 == 0 {
+            let mut guard = shared.value.lock()?;
+            assert_eq!(guard.0, guard.1, "half a change is seen");
+            guard.0 += 1;
+            guard.1 += 1;
+            guard.unlock()?;
+        } else {
+            shared.value.update(|(a, b)| (a + 1, b + 1))?;
+        }
+        shared.array.update(0, |n| n + 1)?;
+        shared.array.fetch_add(1, 1)?;
+        shared.done.fetch_add(number, 1)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn containers_keep_what_the_killed_had_done_and_let_the_others_go_on() -> Result<()> {
+    let manager = SyncManager::start()?;
+    let shared = Shared {
+        dict: DictProxy::from_iter(&manager, [("n", 0)])?,
+        list: ListProxy::new(&manager)?,
+        set: SetProxy::new(&manager)?,
+        value: ValueProxy::new(&manager, (0, 0))?,
+        array: ArrayProxy::zeroed(&manager, 2)?,
+        done: ArrayProxy::zeroed(&manager, PROCESSES as usize)?,
+    };
+    let start = |number: u32| -> Child {
+        let shared = shared.clone();
+        // Those of odd numbers never end by themselves.
+        fork(move || i32::from(work(&shared, number, if number % 2 == 0 { TURNS } else { u32::MAX }).is_err()))
+    };
+    let mut children: Vec<Option<Child>> = (0..PROCESSES).map(|number| Some(start(number))).collect();
+    // Killed one after the other, each when it is in the middle of it: after some more turns than the one before.
+    for number in (1..PROCESSES).step_by(2) {
+        common::eventually("some turns are done", || {
+            shared.done.get(number).expect("a number").expect("there") >= 3 + number
+        });
+        children[number as usize].take().expect("runs").kill();
+    }
+    for child in children.into_iter().flatten() {
+        assert_eq!(wait(child), 0);
+    }
+    let done = shared.done.to_vec()?;
+    let (finished, killed) = (done.iter().sum::<u32>(), PROCESSES / 2);
+    assert!((0..PROCESSES).step_by(2).all(|number| done[number as usize] == TURNS));
+    // A killed one may have got anywhere in its last turn.
+    let counts = |n: u32| (finished..=finished + killed).contains(&n);
+    let n = shared.dict.get("n")?.expect("there");
+    assert!(counts(n), "{n} updates of a dict, {finished} finished");
+    let (a, b) = shared.value.get()?;
+    assert!(a == b && counts(a), "({a}, {b}) changes of a value, {finished} finished");
+    let sums = shared.array.to_vec()?;
+    assert!(sums.iter().all(|&sum| counts(sum)), "{sums:?} changes of an array, {finished} finished");
+    let pushed = shared.list.to_vec()?;
+    assert!(counts(u32::try_from(pushed.len()).expect("few")));
+    for number in 0..PROCESSES {
+        let turns: Vec<u32> = pushed.iter().filter(|(by, _)| *by == number).map(|(_, turn)| *turn).collect();
+        assert_eq!(turns, (0..u32::try_from(turns.len()).expect("few")).collect::<Vec<_>>(), "each once, and in order");
+        assert!(turns.len() >= done[number as usize] as usize);
+    }
+    let inserted = shared.set.to_set::<std::collections::BTreeSet<_>>()?;
+    assert!(counts(u32::try_from(inserted.len()).expect("few")));
+    // Nothing is held by the dead.
+    work(&shared, 0, 1)?;
+    manager.shutdown()
+}
