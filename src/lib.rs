@@ -48,6 +48,7 @@
 //! | a typed proxy of a server whose types you don't have | [`proxy`](macro@proxy) |
 //! | methods that wait without a thread | [`Responder`] |
 //! | a program that is the server | [`Builder::server`] |
+//! | what you know from Python | `docs/coming-from-python.md`: each of its calls beside ours |
 //!
 //! # Forks
 //!
@@ -116,6 +117,9 @@ pub use multiproc_macros::{Proxy, proxy, referent};
 mod guides {
     #[doc = include_str!("../README.md")]
     mod readme {}
+
+    #[doc = include_str!("../docs/coming-from-python.md")]
+    mod coming_from_python {}
 
     #[doc = include_str!("../docs/what-can-cross.md")]
     mod what_can_cross {}

@@ -6,6 +6,8 @@
 //!
 //! Every method is called in that format (`Methods::dynamic`), by the names that stand in the referents' lists; so a [`BaseProxy`](crate::BaseProxy) can call them as well.
 //!
+//! What Python calls it, and what it is called here, stands side by side in `docs/coming-from-python.md`.
+//!
 //! # Invariants
 //! - All referents here are stored [bare](crate::store::Bare): their methods take `&self`, and lock their own state for as long as they look at it. Under that lock
 //!   nothing waits, nothing is called, and no element is dropped, since the last reference to another object may go with it.
