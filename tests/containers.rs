@@ -27,7 +27,7 @@ fn work(shared: &Shared, number: u32, turns: u32) -> Result<()> {
         shared.dict.update("n", |n| n.map(|n| n + 1))?;
         shared.list.push((number, turn))?;
         shared.set.insert((number, turn))?;
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             let mut guard = shared.value.lock()?;
             assert_eq!(guard.0, guard.1, "half a change is seen");
             guard.0 += 1;
@@ -57,7 +57,7 @@ fn containers_keep_what_the_killed_had_done_and_let_the_others_go_on() -> Result
     let start = |number: u32| -> Child {
         let shared = shared.clone();
         // Those of odd numbers never end by themselves.
-        fork(move || i32::from(work(&shared, number, if number % 2 == 0 { TURNS } else { u32::MAX }).is_err()))
+        fork(move || i32::from(work(&shared, number, if number.is_multiple_of(2) { TURNS } else { u32::MAX }).is_err()))
     };
     let mut children: Vec<Option<Child>> = (0..PROCESSES).map(|number| Some(start(number))).collect();
     // Killed one after the other, each when it is in the middle of it: after some more turns than the one before.
