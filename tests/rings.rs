@@ -377,6 +377,37 @@ fn a_forked_child_has_connections_of_its_own() {
     manager.shutdown().unwrap();
 }
 
+/// How much of the shared memory a process has before it, in KiB.
+fn resident(pid: i32) -> u64 {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut lines = maps.lines();
+    let mut sum = 0;
+    while lines.by_ref().any(|line| line.contains("multiproc-ring")) {
+        let rss = lines.by_ref().find_map(|line| line.strip_prefix("Rss:"));
+        sum += rss.and_then(|rss| rss.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
+    }
+    sum
+}
+
+#[test]
+fn a_cold_connection_gives_its_memory_back_and_goes_on_when_it_is_needed() {
+    let manager = builder().start().unwrap();
+    let echo = EchoProxy::new(&manager).unwrap();
+    eventually("a ring", || {
+        heat(&echo);
+        rings(pid(&manager)) == 1
+    });
+    for round in 0..3 {
+        let bytes = pattern(3 << 20, round);
+        assert!(echo.echo(&bytes).unwrap() == bytes);
+        assert!(round > 0 || resident(pid(&manager)) >= 2 << 10, "{} KiB", resident(pid(&manager)));
+        eventually("most of it is given back", || resident(pid(&manager)) <= 20);
+        heat(&echo);
+    }
+    drop(echo);
+    manager.shutdown().unwrap();
+}
+
 /// What `perf` counts in a process for a while: all system calls, and the yields among them; `None` where it can't be run.
 fn system_calls(pid: i32, during: impl FnOnce()) -> Option<(u64, u64)> {
     let mut perf = Command::new("perf")

@@ -213,6 +213,11 @@ impl Control {
                         self.core.unwatch(key);
                     }
                 }
+                Due::Cool(session) => {
+                    if let Some(session) = session.upgrade() {
+                        session.cool();
+                    }
+                }
                 Due::Call(session, request) => {
                     if let Some(session) = session.upgrade() {
                         session.cancel(request, &Error::Timeout { after: Duration::ZERO });

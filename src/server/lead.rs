@@ -295,7 +295,7 @@ impl Streams {
             return false;
         }
         lead.looked = now;
-        lead.cool(now);
+        lead.cool(now, core);
         // An error is EINTR, after which it is looked again.
         let count = self.epoll.wait(&mut lead.events, EpollTimeout::ZERO).unwrap_or(0);
         self.hear(lead, count, core);
@@ -307,7 +307,7 @@ impl Streams {
         if self.look(lead, core) || lead.wait.goes_on(lead.hints()) {
             return;
         }
-        if !lead.settle() {
+        if !lead.settle(core) {
             lead.wait.over();
             return;
         }
@@ -455,18 +455,18 @@ impl Lead {
     }
 
     /// Leaves those to their doorbells that have had no frame for a while.
-    fn cool(&mut self, now: Instant) {
+    fn cool(&mut self, now: Instant, core: &Core) {
         self.rings.retain_mut(|ring| {
             if std::mem::take(&mut ring.hit) {
                 ring.last = now;
             }
-            now.saturating_duration_since(ring.last) < COLD || !ring.settle()
+            now.saturating_duration_since(ring.last) < COLD || !ring.settle(core)
         });
     }
 
     /// Leaves all to their doorbells; false if one of them has something to say first.
-    fn settle(&mut self) -> bool {
-        self.rings.retain(|ring| !ring.settle());
+    fn settle(&mut self, core: &Core) -> bool {
+        self.rings.retain(|ring| !ring.settle(core));
         self.rings.is_empty()
     }
 
@@ -485,11 +485,15 @@ impl Lead {
 
 impl Polled {
     /// Leaves the connection to its doorbell; false if it has something to say first.
-    fn settle(&self) -> bool {
+    fn settle(&self, core: &Core) -> bool {
         let polled = &self.session.place().polled;
         // Pairs with the load in `is_polled`: who keeps a reply after this tells the leader of it, what was kept before is seen by `settle`.
         polled.store(false, Ordering::SeqCst);
-        if self.session.place().is_gone() || self.session.settle() {
+        if self.session.place().is_gone() {
+            return true;
+        }
+        if self.session.settle() {
+            self.session.is_left(core);
             return true;
         }
         polled.store(true, Ordering::SeqCst);

@@ -34,6 +34,9 @@ use crate::sys::buffer;
 use crate::sys::sync::Mutex;
 use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
 
+/// How long after its last call a connection's shared memory is given back, so far as it holds nothing: taking it again costs 100 µs for each MiB.
+const COOLING: Duration = Duration::from_secs(1);
+
 /// How many frames of a connection that ends are still looked at: more than any socket or ring holds.
 const MAX_LAST_WORDS: u32 = 1 << 16;
 
@@ -86,6 +89,8 @@ pub(super) struct Session {
     shelved: AtomicBool,
     /// Whether frames go through shared memory, which the leader then polls.
     upgraded: AtomicBool,
+    /// Whether a timer is set that looks after the shared memory.
+    cooling: AtomicBool,
     /// Whether replies are kept until there is room for them in shared memory.
     backlogged: AtomicBool,
     outbound: Mutex<Outbound>,
@@ -115,6 +120,7 @@ impl Session {
             holds: AtomicBool::new(false),
             shelved: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            cooling: AtomicBool::new(false),
             backlogged: AtomicBool::new(false),
             outbound: Mutex::new(Outbound {
                 sender,
@@ -267,6 +273,24 @@ impl Session {
         }
         // Reading again, where that was the obstacle.
         !deaf || self.is_shelved() || self.held.lock().is_some()
+    }
+
+    /// The leader has left the connection to its doorbell: in a while its memory is looked after.
+    pub(super) fn is_left(&self, core: &Core) {
+        // Pairs with the store in `cool`.
+        if !self.cooling.swap(true, Ordering::Relaxed) {
+            core.at(Instant::now() + COOLING, Due::Cool(self.me.clone()));
+        }
+    }
+
+    /// Gives the shared memory back that holds nothing, unless the connection has become active again.
+    pub(super) fn cool(&self) {
+        self.cooling.store(false, Ordering::Relaxed);
+        // Where the leader takes it up at this moment, it waits for the locks; where it has done, it leaves it again.
+        if !self.place.is_polled() {
+            self.inbound.lock().cool();
+            self.outbound.lock().sender.cool();
+        }
     }
 
     fn flush_ring(&self) {

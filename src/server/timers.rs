@@ -17,6 +17,8 @@ pub(super) enum Due {
     Call(Weak<Session>, RequestId),
     /// A forked child that nobody watches has not said that it lives.
     Orphan(Weak<Record>),
+    /// A connection with shared memory has been silent for a while, or has not.
+    Cool(Weak<Session>),
     /// Connections may be accepted again.
     Accept,
     /// Something that an object wants to be done.

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-#[cfg(test)]
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -114,7 +113,6 @@ impl Mapping {
         self.stamp.is_current()
     }
 
-    #[cfg(test)]
     /// Gives whole pages back to the system, for all who share them: they read as zeros, and cost nothing until they are written again. Other bytes of the range
     /// are left alone.
     pub fn discard(&self, range: Range<usize>) {

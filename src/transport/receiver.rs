@@ -144,6 +144,13 @@ impl Receiver {
         self.ring.is_some()
     }
 
+    /// Gives up the shared memory that holds nothing, for both sides: for a connection that has been silent for long.
+    pub fn cool(&mut self) {
+        if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
+            ring.discard();
+        }
+    }
+
     /// Whether the other side was found to have left the shared memory for good.
     pub fn has_ended(&self) -> bool {
         self.ring.as_ref().is_some_and(|ring| ring.has_ended())

@@ -135,6 +135,13 @@ impl Sender {
         self.ring = Some(Box::new(ring));
     }
 
+    /// Gives up the shared memory that holds nothing, for both sides: for a connection that has been silent for long.
+    pub fn cool(&mut self) {
+        if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
+            ring.discard();
+        }
+    }
+
     /// Sends what was kept, as far as it fits now.
     ///
     /// # Errors

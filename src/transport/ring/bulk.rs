@@ -1,16 +1,20 @@
 //! One direction's large frames, as a stream of bytes through a ring of their own.
 //!
 //! Which frame the bytes belong to, and where it ends, is said by the records in the [cells](super::cells). The ring's memory is taken from the system as it is
-//! first written, and lasts: fresh memory for each frame would cost more in page faults than all the copying.
+//! first written, and lasts: fresh memory for each frame would cost more in page faults than all the copying. When the connection has been cold for a while it is
+//! given back, by either end; the receiver's must not meet a frame that is just being written, which is what the owner's word is for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::layout::{BULK, Memory, Way};
+use super::layout::{BULK, Memory, NOBODYS, RECEIVERS, SENDERS, Way};
 use crate::transport::TransportError;
 
 /// The bytes that are copied before they are published: the other side takes them out while the next are copied.
 pub(super) const PIECE: usize = 64 << 10;
+
+/// How often the owner's word is looked at before the other side is said to have broken it: giving memory back takes microseconds.
+const PATIENCE: u32 = 100_000;
 
 const SCRIBBLED: TransportError = TransportError::Scribbled { what: "how far a large message has come" };
 
@@ -22,11 +26,48 @@ pub(super) struct Producer {
     written: u64,
     /// How many of the bytes written the receiver had taken out when it was last asked.
     taken: u64,
+    /// Whether a frame is being written.
+    writes: bool,
 }
 
 impl Producer {
     pub(super) fn new(memory: Arc<Memory>, way: Way) -> Self {
-        Self { memory, way, written: 0, taken: 0 }
+        Self { memory, way, written: 0, taken: 0, writes: false }
+    }
+
+    /// A frame is going to be written.
+    pub(super) fn begin(&mut self) -> Result<(), TransportError> {
+        if self.writes {
+            return Ok(());
+        }
+        let owner = &self.memory.positions(self.way).bulk_owner.0;
+        for _ in 0..PATIENCE {
+            // Pairs with the stores in `end` and `Consumer::discard`: the memory is whole again.
+            if owner.compare_exchange(NOBODYS, SENDERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                self.writes = true;
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+        Err(TransportError::Scribbled { what: "whose the memory is" })
+    }
+
+    /// The frame has been written.
+    pub(super) fn end(&mut self) {
+        if std::mem::take(&mut self.writes) {
+            // Pairs with the exchange in `Consumer::discard`: who has the memory sees what was written.
+            self.memory.positions(self.way).bulk_owner.0.store(NOBODYS, Ordering::Release);
+        }
+    }
+
+    /// Gives the memory back, if all of it has been taken out.
+    pub(super) fn discard(&mut self) {
+        // Pairs with the store in `Consumer::pull`. A wrong word harms its writer's own frames.
+        let taken = self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire);
+        if !self.writes && taken == self.written {
+            self.taken = taken;
+            self.memory.discard(Memory::bulk(self.way));
+        }
     }
 
     /// Writes as many of the bytes as there is room for, at most a [`PIECE`]; how many that was.
@@ -63,6 +104,19 @@ pub(super) struct Consumer {
 impl Consumer {
     pub(super) fn new(memory: Arc<Memory>, way: Way) -> Self {
         Self { memory, way, taken: 0 }
+    }
+
+    /// Gives the memory back, if nothing lies in it and nothing is being written.
+    pub(super) fn discard(&mut self) {
+        let owner = &self.memory.positions(self.way).bulk_owner.0;
+        // Pairs with the stores in `Producer::end`.
+        if owner.compare_exchange(NOBODYS, RECEIVERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if self.ready().is_ok_and(|ready| ready == 0) {
+                self.memory.discard(Memory::bulk(self.way));
+            }
+            // Pairs with the exchange in `Producer::begin`.
+            owner.store(NOBODYS, Ordering::Release);
+        }
     }
 
     /// How many bytes lie ready.

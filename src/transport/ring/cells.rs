@@ -105,6 +105,15 @@ impl Producer {
         Ok(true)
     }
 
+    /// Gives the memory back, if all records have been taken out: then it holds zeros, as it did at first.
+    pub(super) fn discard(&mut self) {
+        // Pairs with the store in `Consumer::skip`. A wrong word harms its writer's own records.
+        if self.memory.positions(self.way).cells_taken.0.load(Ordering::Acquire) == self.position {
+            self.taken = self.position;
+            self.memory.discard(Memory::small(self.way));
+        }
+    }
+
     /// Whether the cells before `end` are free.
     fn has_room(&mut self, end: u64) -> Result<bool, TransportError> {
         if end <= self.taken + CELLS {

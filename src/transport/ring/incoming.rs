@@ -129,6 +129,13 @@ impl Incoming {
         self.ended || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
     }
 
+    /// Gives back what memory holds nothing: for a connection that has been cold for a while.
+    pub(in crate::transport) fn discard(&mut self) {
+        if self.large.is_none() {
+            self.bulk.discard();
+        }
+    }
+
     /// Whether the socket was found to have ended.
     pub(in crate::transport) fn has_ended(&self) -> bool {
         self.ended

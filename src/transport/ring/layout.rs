@@ -18,6 +18,13 @@ pub(super) const CELLS: u64 = 256;
 /// The bytes of a direction's ring for large frames: 1 MiB, which stays in the second-level cache. A power of two.
 pub(super) const BULK: u64 = 1 << 20;
 
+/// No frame is being written.
+pub(super) const NOBODYS: u64 = 0;
+/// One is.
+pub(super) const SENDERS: u64 = 1;
+/// The memory is being given back.
+pub(super) const RECEIVERS: u64 = 2;
+
 const MAGIC: u64 = u64::from_le_bytes(*b"MPRCRING");
 const VERSION: u32 = 1;
 
@@ -82,6 +89,8 @@ pub(super) struct Positions {
     pub(super) bulk_written: Line,
     /// Those that have been taken out. By the receiver.
     pub(super) bulk_taken: Line,
+    /// Whose the ring for large frames is at present: [`NOBODYS`], [`SENDERS`] or [`RECEIVERS`]. By both.
+    pub(super) bulk_owner: Line,
 }
 
 #[repr(C)]
@@ -172,6 +181,11 @@ impl Memory {
             Way::ToServer => (PAGE + 2 * SMALL, BULK_SIZE),
             Way::ToClient => (PAGE + 2 * SMALL + BULK_SIZE, BULK_SIZE),
         }
+    }
+
+    /// Gives the memory of a ring back to the system until it is written again. What lies in it is lost.
+    pub(super) fn discard(&self, (start, size): (usize, usize)) {
+        self.0.discard(start..start + size);
     }
 
     /// Writes at `offset` of the ring that lies at `start`, going on at its beginning where it ends.

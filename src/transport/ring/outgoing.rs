@@ -84,6 +84,7 @@ impl Outgoing {
                 }
             }
             if sent == size {
+                self.bulk.end();
                 return Ok(Progress::Done);
             }
         }
@@ -151,10 +152,12 @@ impl Outgoing {
             }
             kept.sent += count;
         }
+        self.bulk.end();
         Ok(true)
     }
 
     fn announce(&mut self, size: usize, socket: BorrowedFd<'_>) -> Result<bool, TransportError> {
+        self.bulk.begin()?;
         let announced = self.cells.push(Kind::Bulk, 8, &[&(size as u64).to_le_bytes()])?;
         if announced {
             self.ring(socket);
@@ -180,6 +183,14 @@ impl Outgoing {
     fn ring(&self, socket: BorrowedFd<'_>) {
         if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
             nudge(socket);
+        }
+    }
+
+    /// Gives back what memory holds nothing: for a connection that has been cold for a while.
+    pub(in crate::transport) fn discard(&mut self) {
+        if self.queue.is_empty() {
+            self.bulk.discard();
+            self.cells.discard();
         }
     }
 
