@@ -392,8 +392,8 @@ fn a_thousand_who_wait_cost_no_thread() -> Result<()> {
         })
         .collect();
     eventually("all wait", || queue.waiting().expect("numbers").0 == 1000);
-    let threads = common::threads(server(&manager));
-    assert!(threads <= before + 2, "{threads} threads, {before} before");
+    // A busy machine may have made the lead pass on; those threads go home again.
+    eventually("hardly more threads than before", || common::threads(server(&manager)) <= before + 2);
     queue.put_many(0..1000)?;
     assert!(children.into_iter().map(wait).all(|code| code == 0));
     assert_eq!(sum.get()?, (0..1000).sum::<i64>());
