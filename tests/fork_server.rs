@@ -6,6 +6,7 @@ mod common;
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -67,14 +68,14 @@ fn everything_comes_back_as_from_a_fork() {
     let panics = Process::spawn_fn(|n: u32| -> u32 { panic!("lost {n}") }, 7).unwrap();
     let Err(ProcessError::Panicked { panic, .. }) = panics.join() else { panic!() };
     assert_eq!(panic.message, "lost 7");
-    let parked = Process::<()>::spawn_fn(|()| thread::park(), ()).unwrap();
+    let parked = Process::<()>::spawn_fn(|()| common::forever(), ()).unwrap();
     assert!(parked.is_alive());
     assert!(active_children().iter().any(|active| active.id() == parked.id()));
     parked.terminate().unwrap();
     assert_eq!(parked.wait().unwrap().signal(), Some(15));
     assert!(parked.join().unwrap_err().to_string().contains("SIGTERM"));
     // Holds the heeding of SIGINT, which the server itself ignores.
-    let parked = Process::<()>::spawn_fn(|()| thread::park(), ()).unwrap();
+    let parked = Process::<()>::spawn_fn(|()| common::forever(), ()).unwrap();
     thread::sleep(Duration::from_millis(50));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(parked.id().cast_signed()), nix::sys::signal::SIGINT).unwrap();
     assert_eq!(parked.wait().unwrap().signal(), Some(2));
@@ -141,7 +142,18 @@ fn nothing_is_left(server: i32) {
 
 /// Holds the server's lifeline, and what is said when it is gone.
 fn without_a_server_there_is_an_error(server: i32) {
-    let parked = Process::<()>::spawn_fn(|()| thread::park(), ()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let begun = directory.path().join("begun");
+    let parked = Process::<()>::spawn_fn(
+        |begun| {
+            std::fs::write(begun, "").unwrap();
+            common::forever()
+        },
+        begun.clone(),
+    );
+    let parked = parked.unwrap();
+    // A server that dies before its child has begun takes it along.
+    eventually("it has begun", || begun.exists());
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(server), nix::sys::signal::SIGKILL).unwrap();
     eventually("the server is gone", || !is_alive(server));
     let error = Process::spawn_fn(|n: u32| n, 1).unwrap_err();
@@ -170,7 +182,60 @@ fn the_server_ends_with_its_starter() {
     eventually("the server is gone", || !is_alive(pid) || state(pid).is_none());
 }
 
+/// Collects what is warned of.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text<'a>(&'a mut String);
+        impl tracing::field::Visit for Text<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{field}={value:?} "));
+            }
+        }
+        let mut text = String::new();
+        event.record(&mut Text(&mut text));
+        self.0.lock().unwrap().push(text);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+fn a_fork_with_threads_is_warned_of_once() {
+    let warnings = Arc::new(Warnings::default());
+    tracing::subscriber::with_default(Arc::clone(&warnings), || {
+        Process::spawn(|| ()).unwrap().join().unwrap();
+        // A thread of the crate's own is no danger.
+        let pool = multiproc::Pool::new(1).unwrap();
+        Process::spawn(|| ()).unwrap().join().unwrap();
+        drop(pool);
+        eventually("its thread has ended", || threads(me()) == 1);
+        assert!(warnings.0.lock().unwrap().is_empty(), "{:?}", warnings.0);
+        thread::scope(|scope| {
+            let (wait, go) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || go.recv().is_ok());
+            for _ in 0..3 {
+                Process::spawn(|| ()).unwrap().join().unwrap();
+            }
+            drop(wait);
+        });
+    });
+    let warnings = warnings.0.lock().unwrap();
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("threads=2") && warning.contains("multiproc::init()"), "{warning}");
+}
+
 fn main() {
+    a_fork_with_threads_is_warned_of_once();
     // First, as its own process needs no server yet.
     the_server_ends_with_its_starter();
     multiproc::init().unwrap();

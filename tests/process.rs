@@ -68,7 +68,7 @@ fn exits_and_signals_are_named() {
     let error = child.join().unwrap_err();
     assert!(error.to_string().contains("SIGABRT"), "{error}");
 
-    let child = Process::spawn(std::thread::park).unwrap();
+    let child = Process::spawn(common::forever).unwrap();
     assert!(child.is_alive() && child.try_wait().unwrap().is_none());
     child.terminate().unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(15));
@@ -175,7 +175,7 @@ fn nothing_is_left_of_processes_that_have_ended() {
         let before = count();
         for round in 0..40 {
             let running: Vec<_> = (0..5).map(|number| Process::spawn(move || number).unwrap()).collect();
-            let idle = Process::builder().daemon(true).spawn(std::thread::park).unwrap();
+            let idle = Process::builder().daemon(true).spawn(common::forever).unwrap();
             // The child of the later one holds nothing of the others.
             let held = Process::spawn(|| descriptors(std::process::id().cast_signed())).unwrap().join().unwrap();
             assert!(held <= before.0 + 2, "{held} descriptors in a child, {} in its parent", before.0);
@@ -257,7 +257,7 @@ fn a_busy_daemon_ends_with_its_parent_however_that_ends() {
                 let inner: Process<()> = Process::spawn(busy).unwrap();
                 assert!(inner.is_daemon());
                 inners.send(&inner.id()).unwrap();
-                std::thread::park();
+                common::forever();
             });
             let (outer, inner) = (outer.unwrap(), inner.recv::<u32>().unwrap());
             let busy_one: Process<()> = Process::builder().daemon(true).spawn(busy).unwrap();

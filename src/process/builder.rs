@@ -19,10 +19,11 @@ pub enum StartMethod {
 /// A process to be started: by a name, or to end with this one.
 ///
 /// ```
+/// use std::{thread::sleep, time::Duration};
 /// use multiproc::Process;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let idler = Process::builder().name("idler").daemon(true).spawn(std::thread::park)?;
+/// let idler = Process::builder().name("idler").daemon(true).spawn(|| sleep(Duration::from_secs(3600)))?;
 /// assert_eq!(idler.name(), "idler");
 /// idler.terminate()?;
 /// assert!(idler.join().unwrap_err().to_string().ends_with("was killed by SIGTERM before it returned"));

@@ -205,11 +205,19 @@ fn deliver(request: Request, fds: Vec<OwnedFd>) -> Option<(Child, PrivateFd)> {
     let mut fds = fds.into_iter();
     let (far, parent) = (PrivateFd::new(fds.next()?), fds.next()?);
     let Request { birth, run, call, authkey } = request;
-    let tie = |pid| if birth.daemon { lifeline::tie(pid, far.as_fd()) } else { Ok(()) };
+    // Before the child begins: its own word must not come first.
+    let announce = |pid| {
+        if birth.daemon {
+            lifeline::tie(pid, far.as_fd())?;
+        }
+        // A requester that is gone has no child, but the child is there.
+        let _ = Message::Born { pid }.send(far.as_fd(), &[PidFd::open(pid)?.as_fd()]);
+        Ok(())
+    };
     let (number, life) = ([far.number()], birth.clone());
     let far_end = far.as_fd();
     let forked = bequeath(&number, || {
-        fork::spawn_bound(tie, || {
+        fork::spawn_bound(announce, || {
             let _ = process::heed_sigint();
             if let Ok(key) = Authkey::try_from(authkey) {
                 set_authkey(key);
@@ -222,12 +230,7 @@ fn deliver(request: Request, fds: Vec<OwnedFd>) -> Option<(Child, PrivateFd)> {
         })
     });
     match forked {
-        Ok(child) => {
-            let born = Message::Born { pid: child.pid() };
-            // A requester that is gone has no child, but the child is there.
-            let _ = born.send(far.as_fd(), &[child.pidfd().as_fd()]);
-            Some((child, far))
-        }
+        Ok(child) => Some((child, far)),
         Err(error) => {
             let _ = Message::NotBorn { reason: error.to_string() }.send(far.as_fd(), &[]);
             None

@@ -86,6 +86,13 @@ pub fn bare_clone() -> i32 {
     i32::try_from(pid).ok().filter(|&pid| pid >= 0).expect("clone")
 }
 
+/// Does not return. A single `park` may, and does where its token was left by something before the fork.
+pub fn forever() {
+    loop {
+        thread::park();
+    }
+}
+
 /// Has SIGINT end this process, as at a terminal.
 pub fn heed_sigint() {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
