@@ -24,6 +24,19 @@ def main():
         other = multiprocessing.Process(target=keep_step, args=(barrier,), daemon=True)
         other.start()
 
+        words, numbers = manager.dict({str(n): n for n in range(1000)}), manager.list(range(1000))
+        value, array = manager.Value("q", 0), manager.Array("q", range(1000))
+
+        def add_to_word():
+            words["500"] += 1
+
+        def add_to_value():
+            value.value += 1
+
+        def push_and_pop():
+            numbers.append(1)
+            numbers.pop()
+
         def taken(what):
             what.acquire()
             what.release()
@@ -35,6 +48,16 @@ def main():
             "event_set": event.set,
             "event_is_set": event.is_set,
             "barrier": barrier.wait,
+            "dict_get": lambda: words["500"],
+            "dict_set": lambda: words.__setitem__("500", 7),
+            "dict_add": add_to_word,
+            "dict_contains": lambda: "500" in words,
+            "list_get": lambda: numbers[500],
+            "list_push_pop": push_and_pop,
+            "list_all": lambda: numbers[:],
+            "value_get": lambda: value.value,
+            "value_add": add_to_value,
+            "array_set": lambda: array.__setitem__(500, 1),
         }
         for line in sys.stdin:
             name, calls = line.split()

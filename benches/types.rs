@@ -1,9 +1,10 @@
-//! What the shared types do in a second, beside the same operations through Python's `multiprocessing.managers`.
+//! What the shared types do in a second, beside the same operations through Python's `multiprocessing.managers`, and for the containers through Redis on a unix socket.
 //!
 //! Both take turns within a round; what counts are the medians of rounds, and the ratio behind a `/`, which says more than the rates do: those belong to a machine and its mood. Python's
 //! side is `types.py`, beside this file; without a python3 only our own rates are told.
 //!
-//! `cargo bench --bench types` runs all of it; words after `--` choose sections (`locks`, `semaphores`, `events`, `barriers`). Without `--bench`, as under `cargo test`, one
+//! `cargo bench --bench types` runs all of it; words after `--` choose sections (`locks`, `semaphores`, `events`, `barriers`,
+//! `containers`, `payload`). Without `--bench`, as under `cargo test`, one
 //! short round shows that everything works.
 
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +13,11 @@ use std::time::Instant;
 
 use multiproc::types::{BarrierProxy, EventProxy, LockProxy, RLockProxy, SemaphoreProxy};
 use multiproc::{Process, Result, SyncManager};
+
+#[path = "support/containers.rs"]
+mod containers;
+#[path = "support/redis.rs"]
+mod redis_server;
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -143,8 +149,14 @@ fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let effort = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { SHORT };
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let sections: [Section; 4] =
-        [("locks", locks), ("semaphores", semaphores), ("events", events), ("barriers", barriers)];
+    let sections: [Section; 6] = [
+        ("locks", locks),
+        ("semaphores", semaphores),
+        ("events", events),
+        ("barriers", barriers),
+        ("containers", containers::containers),
+        ("payload", containers::payload),
+    ];
     let mut contest = Contest { manager: SyncManager::start()?, effort, python: Python::start() };
     for (name, section) in sections {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {
