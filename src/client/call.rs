@@ -184,12 +184,17 @@ impl Client {
 
     /// A connection, and how many notices the next request comes after.
     pub(super) fn take_link(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(Link, u64)> {
-        {
+        let (pooled, flushed) = {
             let mut state = self.state();
-            if let Some(link) = state.pool.take() {
-                state.notices.flush();
-                return Ok((link, state.notices.said()));
-            }
+            let pooled = state.pool.take();
+            (pooled.map(|link| (link, state.notices.said())), state.notices.flush())
+        };
+        if !flushed {
+            // The server lets the call wait for all that was said before it.
+            keeper::keep(self);
+        }
+        if let Some(pooled) = pooled {
+            return Ok(pooled);
         }
         let handshake = Instant::now() + self.route.handshake_time.min(HANDSHAKE_TIME);
         let link = self.open(deadline.map_or(handshake, |deadline| deadline.min(handshake)))?;

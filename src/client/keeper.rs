@@ -14,11 +14,15 @@ use crate::sys::thread;
 /// How long one wait for the socket lasts, before it is looked whether the client still lives.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Sees to it that what was kept is sent.
+/// Sees to it that what was kept, if anything, is sent. One keeper is enough.
 pub(super) fn keep(client: &Arc<Client>) {
+    if !client.state().notices.needs_keeper() {
+        return;
+    }
     let weak = Arc::downgrade(client);
     if let Err(error) = thread::spawn("multiproc-keeper", move || flush(&weak)) {
-        // The next call sends it.
+        // The next call tries again.
+        client.state().notices.is_not_kept();
         tracing::debug!(%error, "no thread to be had for notices");
     }
 }
@@ -28,14 +32,14 @@ fn flush(client: &Weak<Client>) {
         let socket = {
             let Some(client) = client.upgrade() else { return };
             let mut state = client.state();
-            if state.notices.flush() {
-                return;
+            let socket = if state.notices.flush() { None } else { state.notices.fd() };
+            if socket.is_none() {
+                state.notices.is_not_kept();
             }
-            state.notices.fd()
+            socket
         };
         let Some(socket) = socket else { return };
-        if poll::wait(&[(socket.as_fd(), Interest::Write)], Some(PATIENCE)).is_err() {
-            return;
-        }
+        // An error comes of a lack of memory, and passes.
+        let _ = poll::wait(&[(socket.as_fd(), Interest::Write)], Some(PATIENCE));
     }
 }

@@ -274,6 +274,8 @@ impl Client {
         let connected = self.connect_notices(id, deadline);
         self.state().notices.has_tried_to_connect();
         connected?;
+        // The list of what a forked child holds may be more than the socket takes at once.
+        keeper::keep(self);
         lifelines::watch(self);
         Ok(())
     }

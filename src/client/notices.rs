@@ -15,6 +15,8 @@ use crate::transport::{Connection, Progress};
 #[derive(Default)]
 pub(super) struct Notices {
     stream: Option<Connection>,
+    /// Whether a keeper sees to what the socket did not take.
+    kept: bool,
     /// Whether a thread is about to connect it.
     connecting: bool,
     /// How many notices were sent or kept, on this stream.
@@ -139,6 +141,17 @@ impl Notices {
         stream.sender.backlog() == 0 || !matches!(stream.sender.flush(), Ok(Progress::Pending))
     }
 
+    /// Whether something is kept and no [keeper](super::keeper) sees to it; the caller is to start one, or to [say that it could not](Self::is_not_kept).
+    pub(super) fn needs_keeper(&mut self) -> bool {
+        let left = self.stream.as_ref().is_some_and(|stream| stream.sender.backlog() > 0);
+        left && !std::mem::replace(&mut self.kept, true)
+    }
+
+    /// No keeper sees to what is left, if anything.
+    pub(super) fn is_not_kept(&mut self) {
+        self.kept = false;
+    }
+
     /// A copy of the stream's descriptor, to wait on.
     pub(super) fn fd(&self) -> Option<OwnedFd> {
         self.stream.as_ref()?.sender.fd().try_clone_to_owned().ok()
@@ -159,6 +172,7 @@ impl Notices {
         self.lifelines.extend(lifeline);
         self.wards.clear();
         self.unsaid.clear();
+        self.kept = false;
         self.said = 0;
         self.connecting = false;
     }

@@ -145,11 +145,7 @@ impl BaseManager {
     /// connection, at most 10 s. A forked child's copy of a manager that started its server refuses: only the starter may.
     pub fn shutdown(&self) -> Result<()> {
         match (&self.process, self.own_process()) {
-            (_, Some(process)) => {
-                process.lock().shutdown()?;
-                self.maker.client().forget_server("its manager was shut down");
-                Ok(())
-            }
+            (_, Some(process)) => self.end(process, "its manager was shut down"),
             (Some(_), None) => Err(Error::State {
                 what: "this manager is a forked copy; only the process that started the server can shut it down"
                     .to_owned(),
@@ -163,6 +159,13 @@ impl BaseManager {
                 },
             },
         }
+    }
+
+    /// Ends the server process; proxies are told why.
+    fn end(&self, process: &Mutex<ServerProcess>, why: &str) -> Result<()> {
+        let ended = process.lock().shutdown();
+        self.maker.client().forget_server(why);
+        ended
     }
 
     /// Waits until the server has ended by itself; false if it still runs after `timeout`. Only for a manager that started its server; for others
@@ -193,11 +196,10 @@ impl AsRef<Maker> for BaseManager {
 
 impl Drop for BaseManager {
     fn drop(&mut self) {
-        if self.own_process().is_some() {
-            if let Err(error) = self.shutdown() {
-                tracing::warn!(%error, "the server could not be shut down");
-            }
-            self.maker.client().forget_server("its manager was dropped");
+        if let Some(process) = self.own_process()
+            && let Err(error) = self.end(process, "its manager was dropped")
+        {
+            tracing::warn!(%error, "the server could not be shut down");
         }
     }
 }

@@ -63,6 +63,13 @@ pub fn forbid_forks() -> bool {
     limited && (!nix::unistd::geteuid().is_root() || nix::unistd::setuid(nobody).is_ok())
 }
 
+/// Lets this process have so many file descriptors, and no more.
+pub fn limit_descriptors(most: u64) -> bool {
+    let most = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: `most` is a whole `rlimit`, and is only read.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &most) == 0 }
+}
+
 /// Forks without a closure: whether it worked. A child that does come to be ends at once.
 pub fn try_fork() -> nix::Result<()> {
     // SAFETY: the child leaves by `_exit` at once.

@@ -136,11 +136,14 @@ impl Pipeline {
     /// For a call that can't be sent at all, or a connection that is known to be broken.
     pub fn submit(self: &Arc<Self>, client: &Arc<Client>, request: &Request<'_>, kept: Kept) -> Result<Handle> {
         let tokens = request.tokens(client)?;
-        let after = {
+        let (after, flushed) = {
             let mut state = client.state();
-            state.notices.flush();
-            state.notices.said()
+            (state.notices.said(), state.notices.flush())
         };
+        if !flushed {
+            // The server lets the call wait for all that was said before it.
+            keeper::keep(client);
+        }
         let mut state = self.state();
         let State { line, calls, gathers, broken, .. } = &mut *state;
         let (line, cancels) = match (line, broken) {
