@@ -15,7 +15,6 @@ mod bincode;
 mod error;
 mod guard;
 #[cfg(feature = "python")]
-#[allow(dead_code, unused_imports)] // until sessions with Python peers, with the next change
 pub mod pickle;
 mod shape;
 pub mod value;

@@ -13,6 +13,9 @@
 //! | server | welcome: `#WELCOME#MPRC`, version 2, features 4, server id 16, largest frame 8, proof 32 | 75 |
 //! | or | refusal: `#FAILURE#`, a code 1, the server's version 2, the reason as text | 12 and more |
 //!
+//! One of CPython's clients answers the greeting with a digest of it (`{sha256}` and 32 bytes from 3.12 on, before that the 16 bytes of an MD5), is told `#WELCOME#`, sends a challenge
+//! of its own, gets the digest, and says `#WELCOME#` itself. It is heard only where [`Pending::allow_python`] was called.
+//!
 //! # Security
 //! - A proof is HMAC-SHA256 over the *role* of who proves ("multiproc client", "multiproc server") and the whole
 //!   conversation so far, the proving frame included. Both sides have put fresh random bytes into it, so a recorded
@@ -29,6 +32,8 @@ mod client;
 mod error;
 mod message;
 mod pending;
+#[cfg(feature = "python")]
+mod python;
 mod refusal;
 mod server;
 #[cfg(test)]
@@ -38,6 +43,8 @@ pub use client::authenticate;
 pub use error::HandshakeError;
 pub use message::{Hello, Role, Welcome};
 pub use pending::Pending;
+#[cfg(feature = "python")]
+pub use python::PythonPeer;
 pub use refusal::Refusal;
 pub use server::{Refused, ServerHandshake};
 
@@ -46,6 +53,16 @@ use crate::transport::Connection;
 /// The longest frame in bytes that either side takes before it knows the other. The longest that is sent is a
 /// refusal with its text.
 const MAX_MESSAGE: u64 = 1 << 10;
+
+/// Who has proved himself.
+#[derive(Debug)]
+pub enum Arrived {
+    /// A client of this crate's.
+    Native(Authenticated),
+    /// One of Python's.
+    #[cfg(feature = "python")]
+    Python(PythonPeer),
+}
 
 /// A connection whose two sides have proved themselves to each other.
 #[derive(Debug)]

@@ -11,6 +11,8 @@ pub struct ServerHandshake {
     key: Authkey,
     welcome: Welcome,
     transcript: Transcript,
+    #[cfg(feature = "python")]
+    greeting: Vec<u8>,
 }
 
 /// A client that is not taken.
@@ -30,7 +32,14 @@ impl ServerHandshake {
     pub fn begin(key: &Authkey, welcome: Welcome) -> (Self, Vec<u8>) {
         let greeting = greeting();
         let transcript = Transcript::new(&greeting);
-        (Self { key: key.clone(), welcome, transcript }, greeting)
+        let handshake = Self {
+            key: key.clone(),
+            welcome,
+            transcript,
+            #[cfg(feature = "python")]
+            greeting: greeting.clone(),
+        };
+        (handshake, greeting)
     }
 
     /// Takes the client's answer; there is no second try. Returns the welcome to be sent, and what the client has
@@ -55,6 +64,15 @@ impl ServerHandshake {
         Ok((welcome, hello))
     }
 
+    /// Takes the answer of one of Python's clients; gives itself back where it is no such answer.
+    #[cfg(feature = "python")]
+    pub(super) fn into_python(self, frame: &[u8]) -> Result<Result<super::python::Next, Refused>, Self> {
+        if !is_python(frame) {
+            return Err(self);
+        }
+        Ok(super::python::PythonHandshake::begin(self.key, &self.greeting, frame))
+    }
+
     fn check(&self, frame: &[u8]) -> Result<Hello, HandshakeError> {
         if is_python(frame) {
             return Err(HandshakeError::PythonPeer);
@@ -69,7 +87,7 @@ impl ServerHandshake {
 }
 
 /// Whether it is a CPython client's answer: the 16 bytes of a bare MD5, or a digest behind its name in braces.
-fn is_python(frame: &[u8]) -> bool {
+pub(super) fn is_python(frame: &[u8]) -> bool {
     let named = |name: &[u8]| frame.starts_with(&[b"{", name, b"}"].concat());
     (frame.len() == 16 && !frame.starts_with(MAGIC))
         || [&b"md5"[..], b"sha256", b"sha384", b"sha3_256", b"sha3_384"].into_iter().any(named)

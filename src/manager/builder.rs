@@ -203,6 +203,35 @@ impl<M> Builder<M> {
         self.set(move |settings| settings.wait = policy)
     }
 
+    /// Lets clients of CPython's `multiprocessing.managers` in, of 3.8 and later (default: no). `SyncManager(address=…, authkey=…).connect()` works as with a server of Python's own.
+    ///
+    /// Clients up to 3.11 prove themselves by an HMAC of MD5, which is why it must be asked for. What they send is data to the server: nothing in it is ever executed or imported.
+    #[cfg(feature = "python")]
+    pub fn python(self, allowed: bool) -> Self {
+        self.set(move |settings| settings.python = allowed.then(Default::default))
+    }
+
+    /// The second number of the Python whose server this one is like, where versions differ: 11 for 3.11. Default: the client's own, as far as that shows. After [`python`](Self::python).
+    #[cfg(feature = "python")]
+    pub fn python_version(self, minor: u8) -> Self {
+        self.set(move |settings| {
+            if let Some(python) = &mut settings.python {
+                python.minor = Some(minor);
+            }
+        })
+    }
+
+    /// How long an object lives on after its last reference by a Python process (default: 10 s), since a proxy that was sent elsewhere is given up by its sender before it has
+    /// arrived. After [`python`](Self::python).
+    #[cfg(feature = "python")]
+    pub fn python_grace(self, time: Duration) -> Self {
+        self.set(move |settings| {
+            if let Some(python) = &mut settings.python {
+                python.grace = time;
+            }
+        })
+    }
+
     fn set(mut self, set: impl FnOnce(&mut Settings) + 'static) -> Self {
         let former = self.settings;
         self.settings = Box::new(move |settings| {
@@ -221,6 +250,14 @@ impl<M> Builder<M> {
             return Err(problem);
         }
         self.registry.check()?;
+        #[cfg(feature = "python")]
+        let registry = {
+            let mut registry = self.registry;
+            registry.set_faces(crate::types::python::faces());
+            registry
+        };
+        #[cfg(not(feature = "python"))]
+        let registry = self.registry;
         let mut settings = Settings::new(self.authkey.unwrap_or_else(authkey));
         (self.settings)(&mut settings);
         let ring = self.ring && transport::ring::is_allowed();
@@ -230,7 +267,7 @@ impl<M> Builder<M> {
         Ok(Described {
             ring,
             wait: self.wait,
-            registry: self.registry,
+            registry,
             typeids: self.typeids,
             address: self.address,
             settings,

@@ -129,6 +129,12 @@ impl Class {
         self.referent
     }
 
+    /// Whether a registered callable makes its instances, and not its own constructors.
+    #[cfg(feature = "python")]
+    pub fn has_callable(&self) -> bool {
+        self.makers.iter().any(|maker| maker.name.is_none())
+    }
+
     pub(super) fn slot(&self, method: usize) -> Option<&MethodSlot> {
         self.slots.get(method)
     }

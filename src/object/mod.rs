@@ -23,6 +23,8 @@ pub mod call;
 pub mod chain;
 pub mod class;
 pub mod entry;
+#[cfg(feature = "python")]
+pub mod face;
 pub mod gate;
 pub mod host;
 pub mod invocation;

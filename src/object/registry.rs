@@ -14,6 +14,9 @@ use crate::sys::sync::Mutex;
 #[derive(Default)]
 pub struct Registry {
     classes: FxHashMap<Arc<str>, Arc<Class>>,
+    /// What types look like from Python, where that is not what they look like from Rust.
+    #[cfg(feature = "python")]
+    faces: FxHashMap<TypeId, &'static dyn super::face::Face>,
     /// Classes of types that nobody registered, made when a method's result became an object.
     unregistered: Mutex<FxHashMap<TypeId, Arc<Class>>>,
 }
@@ -43,6 +46,18 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Says what types look like from Python.
+    #[cfg(feature = "python")]
+    pub fn set_faces(&mut self, faces: impl IntoIterator<Item = (TypeId, &'static dyn super::face::Face)>) {
+        self.faces = faces.into_iter().collect();
+    }
+
+    /// What a class looks like from Python; `None` for one that looks as it does from Rust.
+    #[cfg(feature = "python")]
+    pub fn face(&self, class: &Class) -> Option<&'static dyn super::face::Face> {
+        self.faces.get(&class.referent()).copied()
     }
 
     /// The class of that name.

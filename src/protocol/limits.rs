@@ -23,5 +23,9 @@ pub const MAX_BACKLOG: usize = 4 << 20;
 /// How long an object lives on for a token that was sent by other means than a call, after the sender's last proxy: 60 s.
 pub const TICKET_TIME: Duration = Duration::from_secs(60);
 
+/// How long an object lives on after its last reference by a Python process: 10 s. CPython's clients drop a proxy that they have sent elsewhere without knowing whether it has arrived.
+#[cfg(feature = "python")]
+pub const PYTHON_GRACE: Duration = Duration::from_secs(10);
+
 /// The most method calls that one call may nest inside the server: 64, well before a thread's stack ends.
 pub const MAX_DEPTH: u32 = 64;

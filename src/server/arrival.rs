@@ -9,7 +9,7 @@ use super::notices;
 use super::session::Session;
 use super::timers::TimerKey;
 use crate::error::{Error, Result};
-use crate::handshake::{Authenticated, Pending, Refusal, Role, Welcome};
+use crate::handshake::{Arrived, Authenticated, Pending, Refusal, Role, Welcome};
 use crate::sys::sync::Mutex;
 use crate::transport::Connection;
 
@@ -39,7 +39,12 @@ impl Arrival {
     pub(super) fn new(core: &Core, connection: Connection, admission: Admission) -> Result<Self> {
         let fd = connection.sender.fd().try_clone_to_owned().map_err(|error| Error::io("accepting", error))?;
         let welcome = Welcome { server: core.table.server(), max_frame: core.settings.max_frame };
-        let pending = Pending::new(connection, &core.settings.authkey, welcome)?;
+        #[cfg_attr(not(feature = "python"), allow(unused_mut))]
+        let mut pending = Pending::new(connection, &core.settings.authkey, welcome)?;
+        #[cfg(feature = "python")]
+        if core.settings.python.is_some() {
+            pending.allow_python();
+        }
         Ok(Self { fd, state: Mutex::new(State { pending: Some((pending, admission)), timer: None }) })
     }
 
@@ -56,12 +61,18 @@ impl Arrival {
     pub(super) fn advance(&self, core: &Arc<Core>) -> Progress {
         let mut state = self.state.lock();
         let Some((mut pending, admission)) = state.pending.take() else { return Progress::Over };
-        match pending.advance() {
+        match pending.arrive() {
             Ok(None) => {
                 state.pending = Some((pending, admission));
                 return Progress::Waits;
             }
-            Ok(Some(authenticated)) => {
+            #[cfg(feature = "python")]
+            Ok(Some(Arrived::Python(peer))) => {
+                if let Err(error) = super::python::begin(core, peer, admission) {
+                    tracing::warn!(%error, "a Python client could not be admitted");
+                }
+            }
+            Ok(Some(Arrived::Native(authenticated))) => {
                 if let Err(error) = admit(core, authenticated, admission) {
                     tracing::warn!(%error, "a client could not be admitted");
                 }

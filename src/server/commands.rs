@@ -81,7 +81,7 @@ fn debug_info(mut call: Call, core: &Arc<Core>) {
 }
 
 /// The object's text, as short as Python's.
-fn text(entry: &Arc<Entry>) -> String {
+pub(super) fn text(entry: &Arc<Entry>) -> String {
     let mut payload = Vec::new();
     if codec::encode_positional(&(), &mut payload).is_err() {
         return String::new();

@@ -262,8 +262,12 @@ impl Control {
             match stream {
                 Stream::Data(session) => session.close(core),
                 Stream::Control(notices) => notices.close(core),
+                #[cfg(feature = "python")]
+                Stream::Python(session) => session.close(core),
             }
         }
+        #[cfg(feature = "python")]
+        core.python.end();
         let tickets = core.table.tickets().end();
         drop(tickets);
         core.watches.clear();

@@ -38,6 +38,8 @@ pub(super) struct Core {
     clients: Mutex<FxHashMap<ClientId, Arc<Record>>>,
     connections: AtomicUsize,
     rings: Arc<AtomicUsize>,
+    #[cfg(feature = "python")]
+    pub(super) python: super::python::Peers,
     wake: Arc<EventFd>,
     ending: Mutex<Option<String>>,
     ends: AtomicBool,
@@ -67,6 +69,8 @@ impl Core {
             clients: Mutex::new(FxHashMap::default()),
             connections: AtomicUsize::new(0),
             rings: Arc::default(),
+            #[cfg(feature = "python")]
+            python: super::python::Peers::default(),
             wake: Arc::new(wake),
             ending: Mutex::new(None),
             ends: AtomicBool::new(false),

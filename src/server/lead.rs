@@ -63,6 +63,9 @@ pub(super) enum Stream {
     Data(Arc<Session>),
     /// For notices.
     Control(Arc<NoticeStream>),
+    /// Of a Python client.
+    #[cfg(feature = "python")]
+    Python(Arc<super::python::Session>),
 }
 
 impl Stream {
@@ -70,6 +73,8 @@ impl Stream {
         match self {
             Self::Data(session) => session.place(),
             Self::Control(notices) => notices.place(),
+            #[cfg(feature = "python")]
+            Self::Python(session) => session.place(),
         }
     }
 
@@ -77,6 +82,8 @@ impl Stream {
         match self {
             Self::Data(session) => session.with_fd(use_it),
             Self::Control(notices) => notices.with_fd(use_it),
+            #[cfg(feature = "python")]
+            Self::Python(session) => session.with_fd(use_it),
         }
     }
 }
@@ -335,6 +342,8 @@ impl Streams {
                 match &stream {
                     Stream::Data(session) => session.flush(core),
                     Stream::Control(notices) => notices.flush(core),
+                    #[cfg(feature = "python")]
+                    Stream::Python(session) => session.flush(core),
                 }
             }
             if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
@@ -509,11 +518,17 @@ fn stream_next(stream: &Stream, core: &Core) -> std::result::Result<Option<(Vec<
         Stream::Data(session) => session.next(core),
         // Notices are taken in as they are read, under a lock of their own.
         Stream::Control(_) => Ok(Some((Vec::new(), false))),
+        #[cfg(feature = "python")]
+        Stream::Python(session) => session.next(),
     }
 }
 
 /// A data connection can't be read any more.
 fn end(stream: &Stream, core: &Arc<Core>, error: &TransportError) {
+    #[cfg(feature = "python")]
+    if let Stream::Python(session) = stream {
+        session.close(core);
+    }
     if let Stream::Data(session) = stream {
         tracing::debug!(client = %session.record().id(), %error, "a data connection has ended");
         session.close(core);
@@ -526,6 +541,8 @@ pub(super) fn lead(core: &Arc<Core>) {
     while core.crew.leads() && !core.ends() {
         match core.streams.next(core) {
             Some((Stream::Control(notices), ..)) => notices.take_in(core),
+            #[cfg(feature = "python")]
+            Some((Stream::Python(session), frame, _)) => session.handle(frame, core),
             Some((Stream::Data(session), frame, goes_on)) => {
                 HAS_TURN.set(if goes_on { Arc::as_ptr(&session) } else { ptr::null() });
                 if let Err(error) = session.handle(frame, core) {

@@ -22,6 +22,8 @@ mod crew;
 mod delivery;
 mod lead;
 mod notices;
+#[cfg(feature = "python")]
+mod python;
 mod record;
 mod session;
 mod timers;

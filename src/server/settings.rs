@@ -23,10 +23,30 @@ pub struct Settings {
     pub ticket_time: Duration,
     /// How long a stopping server waits for methods that still run.
     pub shutdown_timeout: Duration,
+    /// How Python's clients are served, if they are.
+    #[cfg(feature = "python")]
+    pub python: Option<PythonSettings>,
     /// How many connections may have shared memory; 0 for none.
     pub max_rings: usize,
     /// How the server waits for calls.
     pub wait: WaitPolicy,
+}
+
+/// How Python's clients are served.
+#[cfg(feature = "python")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PythonSettings {
+    /// How long an object lives on after its last reference by a Python process.
+    pub grace: Duration,
+    /// The second number of the version whose server this one is like; `None` for the client's own, as far as it shows.
+    pub minor: Option<u8>,
+}
+
+#[cfg(feature = "python")]
+impl Default for PythonSettings {
+    fn default() -> Self {
+        Self { grace: limits::PYTHON_GRACE, minor: None }
+    }
 }
 
 impl Settings {
@@ -40,6 +60,8 @@ impl Settings {
             max_workers: 256,
             ticket_time: limits::TICKET_TIME,
             shutdown_timeout: Duration::from_secs(1),
+            #[cfg(feature = "python")]
+            python: None,
             max_rings: limits::MAX_RINGS,
             wait: WaitPolicy::default(),
         }

@@ -60,6 +60,12 @@ thread_local! {
     static NUMBER: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
+/// A number that no thread has or will have, for what stands for one.
+#[cfg(feature = "python")]
+pub fn unique() -> u64 {
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// The number of this thread: at least 1, never used again in this process, and a new one in a forked child.
 pub fn number() -> u64 {
     let generation = generation();

@@ -37,6 +37,8 @@ pub struct Receiver {
     fd_limit: usize,
     /// Buffers given back.
     spares: Spares,
+    /// Whether the other side ended without having read all that was sent to it.
+    reset: bool,
     /// Where frames come from once the other side has left the socket.
     ring: Option<Box<Incoming>>,
 }
@@ -59,6 +61,7 @@ impl Receiver {
             fds: VecDeque::new(),
             fd_limit: MAX_FDS,
             spares: Spares::default(),
+            reset: false,
             ring: None,
         }
     }
@@ -97,6 +100,12 @@ impl Receiver {
             }
             (None, Err(_)) => true,
         }
+    }
+
+    /// Whether the connection has ended, and the other side had not read all that was sent to it.
+    #[cfg(feature = "python")]
+    pub fn was_reset(&self) -> bool {
+        self.reset
     }
 
     /// Sets the largest frame that is accepted, in bytes, for frames that have not begun to arrive. 1 GiB at first.
@@ -269,7 +278,10 @@ impl Receiver {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) if is_end(&error) => Err(self.end()),
+            Err(error) if is_end(&error) => {
+                self.reset = error.kind() == io::ErrorKind::ConnectionReset;
+                Err(self.end())
+            }
             Err(error) => Err(TransportError::io("receiving", error)),
         }
     }

@@ -276,6 +276,14 @@ impl Exclusion {
         if was { Ok(()) } else { Err(NotOwned) }
     }
 
+    /// Gives up whatever holding there is, whoever has it: in Python anybody may release a lock.
+    #[cfg(feature = "python")]
+    pub(super) fn release_any(self: &Arc<Self>) -> Result<(), NotOwned> {
+        let was = self.state.lock().give_up(1, |_| true);
+        self.deliver();
+        if was { Ok(()) } else { Err(NotOwned) }
+    }
+
     /// Gives up all levels of a holding whose thread has ended.
     pub(super) fn abandon(self: &Arc<Self>, owner: Owner, hold: u64) {
         let mut state = self.state.lock();
@@ -340,5 +348,11 @@ impl Suspended {
     /// The holding's number.
     pub(super) fn number(&self) -> u64 {
         self.0.hold
+    }
+
+    /// How many times it has to be given up.
+    #[cfg(feature = "python")]
+    pub(super) fn levels(&self) -> u64 {
+        self.0.levels
     }
 }

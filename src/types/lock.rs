@@ -29,6 +29,18 @@ pub(super) fn lock_methods<T: Locks>(table: &mut Methods<T>) {
         let released = this.exclusion().release(Owner::of(call), hold);
         call.answer_result(&released)
     });
+    #[cfg(feature = "python")]
+    table.dynamic("release_any", &[], |this, call| {
+        let () = call.arguments()?;
+        let released = this.exclusion().release_any();
+        call.answer_result(&released)
+    });
+    #[cfg(feature = "python")]
+    table.dynamic("holding", &[], |this, call| {
+        let () = call.arguments()?;
+        let holding = this.exclusion().holding(Owner::of(call));
+        call.answer(&holding.map(|holding| (holding.number(), holding.levels())))
+    });
     table.dynamic("abandon", &["hold"], |this, call| {
         let (hold,) = call.arguments()?;
         this.exclusion().abandon(Owner::of(call), hold);

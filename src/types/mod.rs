@@ -34,6 +34,8 @@ mod list;
 mod lock;
 mod namespace;
 mod number;
+#[cfg(feature = "python")]
+pub(crate) mod python;
 mod queue;
 mod reservation;
 mod semaphore;

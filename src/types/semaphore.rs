@@ -209,6 +209,29 @@ impl Permits {
         Ok(())
     }
 
+    /// Releases permits whoever has them, as anybody may in Python: the caller's own, then others', then those that nobody has.
+    #[cfg(feature = "python")]
+    fn release_any(self: &Arc<Self>, count: u64, holder: Holder) -> Result<(), OverRelease> {
+        {
+            let mut state = self.state.lock();
+            let outstanding = self.bound.map_or(u64::MAX, |bound| bound.saturating_sub(state.free));
+            if count > outstanding {
+                return Err(OverRelease { released: count, outstanding });
+            }
+            let mut left = count;
+            let holders: Vec<_> = std::iter::once(holder).chain(state.held.keys().copied()).collect();
+            for holder in holders {
+                let taken = state.held.get(&holder).copied().unwrap_or_default().min(left);
+                if taken > 0 && state.take_from(taken, holder) {
+                    left -= taken;
+                }
+            }
+            state.add(count);
+        }
+        self.deliver();
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         let state = self.state.lock();
         let of = self.bound.map_or_else(String::new, |bound| format!(" of {bound}"));
@@ -249,6 +272,12 @@ fn methods<T: HasPermits>(table: &mut Methods<T>) {
     table.dynamic("release", &["n"], |this, call| {
         let (count,) = call.arguments()?;
         let released = this.permits().release(count);
+        call.answer_result(&released)
+    });
+    #[cfg(feature = "python")]
+    table.dynamic("release_any", &["n"], |this, call| {
+        let (count,) = call.arguments()?;
+        let released = this.permits().release_any(count, Permits::holder(call));
         call.answer_result(&released)
     });
     table.dynamic("available", &[], |this, call| {

@@ -28,7 +28,7 @@ mod from_value;
 mod graph;
 mod names;
 mod object;
-mod opcode;
+pub mod opcode;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -36,8 +36,8 @@ mod text;
 mod to_value;
 pub mod write;
 
-pub use from_value::{WriteProxy, append_value};
-pub use graph::{Effect, Graph, Id, Make, Node, Object};
+pub use from_value::append_value;
+pub use graph::{Effect, Graph, Id, Node};
 pub use to_value::{ProxyName, Translation};
 
 /// What begins the kind of an opaque value that is a pickled object.

@@ -35,6 +35,8 @@ mod encoded;
 mod list;
 pub(super) mod number;
 mod order;
+#[cfg(feature = "python")]
+pub mod parts;
 mod proxies;
 pub(super) mod reader;
 mod serializer;
@@ -69,7 +71,7 @@ pub(super) const VALUE: &str = "$multiproc::Value";
 pub(super) const ENCODED: &str = "$multiproc::Encoded";
 
 /// The bytes of None, for who needs a value that is certain to be one.
-pub(super) const NONE: &[u8] = &[tag::NONE];
+pub const NONE: &[u8] = &[tag::NONE];
 
 /// Appends a value's bytes to `out`.
 #[inline]

@@ -1,0 +1,117 @@
+//! `Event` and `Barrier`, as their proxies call them.
+
+use super::super::barrier::BrokenBarrierError;
+use super::{failure, index, no_method, payload, seconds, step, time};
+use crate::codec::value::parts::{self, Shape};
+use crate::error::Error;
+use crate::object::face::{Arguments, Exception, Face, Native, Step, value};
+
+pub(super) struct EventFace;
+
+impl Face for EventFace {
+    fn proxytype(&self) -> &'static str {
+        "EventProxy"
+    }
+
+    fn exposed(&self) -> &'static [&'static str] {
+        &["is_set", "set", "clear", "wait"]
+    }
+
+    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+        arguments.bind("Event", &[], 0)?;
+        Ok(("new", payload::<&[u8]>(&[])))
+    }
+
+    fn call(&self, method: &str, arguments: Arguments) -> Step {
+        match method {
+            "is_set" => Step::forward::<&[u8]>("is_set", &[]),
+            "set" => Step::run::<&[u8]>("set", &[]),
+            "clear" => Step::run::<&[u8]>("clear", &[]),
+            "wait" => {
+                let bound = step!(arguments.bind(method, &["timeout"], 0));
+                let timeout = step!(seconds(bound[0].as_deref()));
+                let waited = |native| match native {
+                    Native::Refused(Error::Timeout { .. }) => Step::of(&false),
+                    native => native.then(|_| Step::of(&true)),
+                };
+                Step::call::<&[u8]>("wait", &[], waited).within(timeout.map(time))
+            }
+            other => no_method(other),
+        }
+    }
+
+    fn is_copied(&self) -> Result<(), &'static str> {
+        Err("TypeError: cannot pickle '_thread.lock' object")
+    }
+}
+
+pub(super) struct BarrierFace;
+
+fn broken() -> Step {
+    Step::Raise(Exception::of("threading", "BrokenBarrierError", Vec::new()))
+}
+
+impl Face for BarrierFace {
+    fn proxytype(&self) -> &'static str {
+        "BarrierProxy"
+    }
+
+    fn exposed(&self) -> &'static [&'static str] {
+        &["__getattribute__", "wait", "abort", "reset"]
+    }
+
+    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+        let bound = arguments.bind("Barrier", &["parties", "action", "timeout"], 1)?;
+        let given =
+            |place: usize| bound[place].as_deref().is_some_and(|given| !matches!(parts::shape(given), Ok(Shape::None)));
+        if given(1) || given(2) {
+            return Err(Step::type_error(
+                "a server that is not Python's runs no action, and its barriers have no timeout of their own",
+            ));
+        }
+        let parties = bound[0].as_deref().and_then(index).filter(|parties| *parties >= 1);
+        let parties = parties.ok_or_else(|| Step::builtin("ValueError", "parties must be > 0"))?;
+        Ok(("new", payload(&[value(&parties)])))
+    }
+
+    fn call(&self, method: &str, arguments: Arguments) -> Step {
+        match method {
+            "wait" => {
+                let bound = step!(arguments.bind(method, &["timeout"], 0));
+                let timeout = step!(seconds(bound[0].as_deref()));
+                let passed = |native| match native {
+                    Native::Refused(Error::Timeout { .. }) => broken(),
+                    native => match failure::<BrokenBarrierError>(native) {
+                        Ok(_) => broken(),
+                        Err(native) => native.then(|passed| match parts::shape(&passed) {
+                            Ok(Shape::Container(_, parts)) if !parts.is_empty() => Step::Value(parts[0].to_vec()),
+                            _ => Step::Value(passed),
+                        }),
+                    },
+                };
+                Step::call("wait", &[value(&false)], passed).within(timeout.map(time))
+            }
+            "abort" => Step::run::<&[u8]>("abort", &[]),
+            "reset" => Step::run::<&[u8]>("reset", &[]),
+            "__getattribute__" => {
+                let [name] = step!(arguments.exactly(method, ["name"]));
+                match parts::shape(&name) {
+                    Ok(Shape::Str("parties")) => Step::forward::<&[u8]>("parties", &[]),
+                    Ok(Shape::Str("n_waiting")) => Step::forward::<&[u8]>("n_waiting", &[]),
+                    Ok(Shape::Str("broken")) => Step::forward::<&[u8]>("is_broken", &[]),
+                    Ok(Shape::Str(other)) => {
+                        let text = format!("'Barrier' object has no attribute '{other}'");
+                        let exception = Exception::new("builtins", "AttributeError", &text);
+                        Step::Raise(Exception { attributes: vec![("name", name.clone())], ..exception })
+                    }
+                    _ => Step::type_error("attribute name must be string"),
+                }
+            }
+            other => no_method(other),
+        }
+    }
+
+    fn is_copied(&self) -> Result<(), &'static str> {
+        Err("TypeError: cannot pickle '_thread.lock' object")
+    }
+}

@@ -1,0 +1,285 @@
+//! CPython's own clients on a server of this crate, in every version that is found.
+
+mod common;
+#[path = "common/pythons.rs"]
+mod pythons;
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use multiproc::types::{self, CounterProxy, DictProxy, LockProxy, QueueProxy, SemaphoreProxy};
+use multiproc::{Address, Proxy, Registration, Shared, SyncManager};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pythons::{Python, pythons};
+
+const KEY: &str = "a key for tests";
+
+fn start() -> SyncManager {
+    SyncManager::builder().authkey(KEY).python(true).python_grace(Duration::from_millis(500)).start().unwrap()
+}
+
+/// The server's address as Python has it.
+fn path(manager: &SyncManager) -> String {
+    match manager.address().parse().unwrap() {
+        Address::Unix(path) => path.to_str().unwrap().to_owned(),
+        other => panic!("{other}"),
+    }
+}
+
+fn script(python: &Python, manager: &SyncManager, name: &str) -> Command {
+    let mut command = python.script(name);
+    command.args([&path(manager), KEY, &python.minor.to_string()]);
+    command
+}
+
+fn run(mut command: Command) {
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+}
+
+#[test]
+fn every_type_does_what_it_does_in_python() {
+    for python in pythons() {
+        let manager = start();
+        run(script(python, &manager, "each_type.py"));
+        manager.shutdown().unwrap();
+    }
+}
+
+/// What a server of one's own registers for others to ask for.
+struct Shop {
+    manager: SyncManager,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let counter = Shared::new(types::Counter::new(0));
+        let (queue, results) = (Shared::new(types::Queue::new(0)), Shared::new(types::Queue::new(0)));
+        let (lock, dict) = (Shared::new(types::Lock::new()), Shared::new(types::Dict::new()));
+        let semaphore = Shared::new(types::Semaphore::new(1));
+        let manager = SyncManager::builder()
+            .authkey(KEY)
+            .python(true)
+            .python_grace(Duration::from_millis(300))
+            .register_with(Registration::<types::Counter>::new("get_counter").callable(move || counter.clone()))
+            .register_with(Registration::<types::Queue>::new("get_queue").callable(move || queue.clone()))
+            .register_with(Registration::<types::Queue>::new("get_results").callable(move || results.clone()))
+            .register_with(Registration::<types::Lock>::new("get_lock").callable(move || lock.clone()))
+            .register_with(Registration::<types::Dict>::new("get_dict").callable(move || dict.clone()))
+            .register_with(Registration::<types::Semaphore>::new("get_semaphore").callable(move || semaphore.clone()))
+            .register::<Ledger>()
+            .start()
+            .unwrap();
+        Self { manager }
+    }
+
+    fn get<P: Proxy>(&self, name: &str) -> P {
+        self.manager.create_as(name, ()).unwrap()
+    }
+
+    fn spawn(&self, python: &Python, mode: &str, rounds: usize) -> Running {
+        let mut command = script(python, &self.manager, "worker.py");
+        let child = command.args([mode, &rounds.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+        Running(child)
+    }
+}
+
+/// A script that runs; killed when it is dropped.
+struct Running(std::process::Child);
+
+impl Running {
+    /// Its next line.
+    fn line(&mut self) -> String {
+        let out = self.0.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while out.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id() as i32), signal).unwrap();
+    }
+
+    fn end(mut self) {
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The newest Python that there is.
+fn newest() -> Option<&'static Python> {
+    pythons().last()
+}
+
+#[test]
+fn eight_python_and_four_rust_workers_share_a_counter_and_a_queue() {
+    const ROUNDS: usize = 60;
+    for python in pythons().iter().filter(|python| [11, 13].contains(&python.minor)) {
+        let shop = Shop::open();
+        let (counter, queue) = (shop.get::<CounterProxy>("get_counter"), shop.get::<QueueProxy<u64>>("get_queue"));
+        let results = shop.get::<QueueProxy<(u64, u32)>>("get_results");
+        let lock = shop.get::<LockProxy>("get_lock");
+        let sums = shop.get::<DictProxy<String, u64>>("get_dict");
+        sums.insert("sum", 0).unwrap();
+        let pythons: Vec<_> = (0..8).map(|_| shop.spawn(python, "count", ROUNDS)).collect();
+        let rusts: Vec<_> = (0..4)
+            .map(|_| {
+                let (counter, queue, results) = (counter.clone(), queue.clone(), results.clone());
+                let (lock, sums) = (lock.clone(), sums.clone());
+                common::fork(move || {
+                    for _ in 0..ROUNDS {
+                        counter.add(1).unwrap();
+                        let item = queue.get().unwrap();
+                        results.put((item, std::process::id())).unwrap();
+                    }
+                    for _ in 0..ROUNDS / 4 {
+                        let _guard = lock.lock().unwrap();
+                        sums.insert("sum", sums.get("sum").unwrap().unwrap() + 1).unwrap();
+                    }
+                    0
+                })
+            })
+            .collect();
+        let all = 12 * ROUNDS as u64;
+        for item in 0..all {
+            queue.put(item).unwrap();
+        }
+        rusts.into_iter().for_each(|child| assert_eq!(common::wait(child), 0));
+        pythons.into_iter().for_each(Running::end);
+        assert_eq!(counter.get().unwrap(), all as i64);
+        assert_eq!(sums.get("sum").unwrap(), Some(all / 4));
+        let got: Vec<(u64, u32)> = (0..all).map(|_| results.get().unwrap()).collect();
+        let items: HashSet<u64> = got.iter().map(|(item, _)| *item).collect();
+        let workers: HashSet<u32> = got.iter().map(|(_, worker)| *worker).collect();
+        assert_eq!((items.len() as u64, workers.len()), (all, 12));
+        assert!(results.is_empty().unwrap() && queue.is_empty().unwrap());
+        shop.manager.shutdown().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_python_process_gives_back_what_it_held() {
+    let Some(python) = newest() else { return };
+    let shop = Shop::open();
+    let lock = shop.get::<LockProxy>("get_lock");
+    let semaphore = shop.get::<SemaphoreProxy>("get_semaphore");
+    let before = shop.manager.number_of_objects().unwrap();
+    let mut holder = shop.spawn(python, "hold", 0);
+    assert_eq!(holder.line(), "holds");
+    assert!(lock.try_lock().unwrap().is_none());
+    assert!(semaphore.try_acquire().unwrap().is_none());
+    assert_eq!(shop.manager.number_of_objects().unwrap(), before + 5);
+    holder.signal(Signal::SIGKILL);
+    let guard = lock.try_lock_for(common::LIMIT).unwrap().expect("the lock of a killed process");
+    assert!(guard.was_abandoned());
+    common::eventually("its permit is free", || semaphore.try_acquire().unwrap().is_some());
+    common::eventually("its objects are gone", || shop.manager.number_of_objects().unwrap() == before);
+    shop.manager.shutdown().unwrap();
+}
+
+#[test]
+fn an_item_that_a_killed_python_process_never_read_is_not_lost() {
+    let Some(python) = newest() else { return };
+    let shop = Shop::open();
+    let queue = shop.get::<QueueProxy<String>>("get_queue");
+    // One that waits, and one whose answer lies unread in its socket.
+    for stopped in [false, true] {
+        let mut waiter = shop.spawn(python, "wait", 0);
+        assert_eq!(waiter.line(), "waits");
+        common::eventually("it waits", || queue.waiting().unwrap().0 == 1);
+        if stopped {
+            waiter.signal(Signal::SIGSTOP);
+            queue.put("precious").unwrap();
+            common::eventually("the item has left", || queue.is_empty().unwrap());
+        }
+        waiter.signal(Signal::SIGKILL);
+        drop(waiter);
+        if !stopped {
+            common::eventually("it no longer waits", || queue.waiting().unwrap().0 == 0);
+            queue.put("precious").unwrap();
+        }
+        assert_eq!(queue.get_timeout(common::LIMIT).unwrap(), "precious");
+    }
+    // One that lives gets what it waits for, and what it got is not put back when it ends.
+    let mut waiter = shop.spawn(python, "wait", 0);
+    assert_eq!(waiter.line(), "waits");
+    queue.put("for the living").unwrap();
+    assert_eq!(waiter.line(), "got for the living");
+    waiter.end();
+    assert!(queue.get_timeout(Duration::from_millis(300)).is_err());
+    shop.manager.shutdown().unwrap();
+}
+
+/// A type of a user's own.
+pub struct Ledger {
+    name: String,
+    entries: Vec<(String, i64)>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Posting {
+    what: String,
+    amount: i64,
+}
+
+#[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[error("a negative amount")]
+pub struct Negative;
+
+impl std::fmt::Display for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ledger of {}", self.name)
+    }
+}
+
+#[multiproc::referent(display, error = text)]
+impl Ledger {
+    pub fn new(name: String) -> Self {
+        Self { name, entries: Vec::new() }
+    }
+
+    pub fn enter(&mut self, what: String, amount: i64) -> Result<i64, Negative> {
+        if amount < 0 {
+            return Err(Negative);
+        }
+        self.entries.push((what, amount));
+        Ok(self.entries.iter().map(|(_, amount)| amount).sum())
+    }
+
+    pub fn entries(&self) -> Vec<(String, i64)> {
+        self.entries.clone()
+    }
+
+    pub fn largest(&self) -> Option<Posting> {
+        let largest = self.entries.iter().max_by_key(|(_, amount)| *amount)?;
+        Some(Posting { what: largest.0.clone(), amount: largest.1 })
+    }
+
+    pub fn crash(&self) {
+        panic!("told to");
+    }
+}
+
+#[test]
+fn a_type_written_in_rust_is_called_from_python_by_its_own_names() {
+    for python in pythons() {
+        let shop = Shop::open();
+        let mut caller = shop.spawn(python, "ledger", 0);
+        assert_eq!(caller.line(), "done", "{python:?}");
+        caller.end();
+        shop.manager.shutdown().unwrap();
+    }
+}
