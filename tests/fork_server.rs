@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use common::{LIMIT, children, descriptors, eventually, fork, is_alive, state, threads, wait, within};
 use multiproc::process::StartMethod;
-use multiproc::{Authkey, BaseManager, Error, Process, ProcessError, active_children, current_process, parent_process};
+use multiproc::{
+    Authkey, BaseManager, Error, Pool, Process, ProcessError, active_children, current_process, parent_process,
+};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static CHANGED: AtomicU32 = AtomicU32::new(1);
@@ -126,6 +128,22 @@ fn busy_daemons_end_with_whoever_asked_for_them() {
     assert!(is_alive(pid));
     requester.kill();
     assert!(within(LIMIT, || !is_alive(pid)), "the daemon outlived its requester");
+}
+
+fn pools_take_their_workers_from_it() {
+    fn seen(n: u32) -> (u32, u32) {
+        (n, CHANGED.load(Ordering::Relaxed))
+    }
+    let pool = Pool::builder().workers(2).start_method(StartMethod::ForkServer).start().unwrap();
+    assert_eq!(pool.map(seen, 0..500).unwrap(), (0..500).map(|n| (n, 1)).collect::<Vec<_>>());
+    let error = pool.apply(|_: u32| -> u32 { std::process::abort() }, 0).unwrap_err();
+    assert_eq!(error.signal(), Some(6), "{error}");
+    assert_eq!(pool.apply(seen, 7).unwrap(), (7, 1), "the one that replaces it is of the same kind");
+    let workers = pool.worker_ids();
+    drop(pool);
+    assert!(workers.into_iter().all(|pid| !is_alive(pid.cast_signed())));
+    let refused = Pool::builder().start_method(StartMethod::ForkServer).initializer(|| ()).start();
+    assert!(refused.unwrap_err().to_string().contains("Pool::with"));
 }
 
 fn nothing_is_left(server: i32) {
@@ -255,6 +273,7 @@ fn main() {
     everything_comes_back_as_from_a_fork();
     proxies_go_along();
     children_use_it_too();
+    pools_take_their_workers_from_it();
     busy_daemons_end_with_whoever_asked_for_them();
     nothing_is_left(server);
     without_a_server_there_is_an_error(server);

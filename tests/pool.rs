@@ -361,6 +361,8 @@ fn nothing_is_left_of_a_pool() {
     let child = fork(|| {
         let count = || (descriptors(me()), children(me()).len(), threads(me()));
         drop(Pool::new(1).unwrap());
+        // The pool is over a moment before the system has done with its thread.
+        eventually("its thread has ended", || threads(me()) == 1);
         let before = count();
         for round in 0..15 {
             let pool = Pool::new(3).unwrap();

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sys::fork::ForkMutex;
 
 /// Where the pools were made that this process works for, in the order of their nesting.
-pub type Lineage = Vec<&'static Location<'static>>;
+pub type Lineage = Vec<String>;
 
 static LINEAGE: ForkMutex<Lineage> = ForkMutex::new(Vec::new());
 
@@ -21,6 +21,7 @@ pub fn enter(lineage: Lineage) {
 /// The lineage of the workers of a pool that is made here, unless it is one that this process works for.
 pub fn extend(here: &'static Location<'static>) -> Result<Lineage> {
     let mut lineage = LINEAGE.lock().clone();
+    let here = here.to_string();
     if lineage.contains(&here) {
         let what = format!(
             "a worker of the pool that is made at {here} makes that pool again, whose workers would do the same without end; \

@@ -7,6 +7,8 @@ use std::thread::available_parallelism;
 use super::bomb::{self, Lineage};
 use super::crew::Crew;
 use super::{Pool, PoolError};
+use crate::error::Error;
+use crate::process::StartMethod;
 
 /// What a pool's workers have in common.
 pub struct Settings {
@@ -16,6 +18,7 @@ pub struct Settings {
     pub max_tasks_per_child: Option<usize>,
     pub retries: u32,
     pub lineage: Lineage,
+    pub method: StartMethod,
 }
 
 /// A pool to be started.
@@ -37,12 +40,13 @@ pub struct Builder {
     max_tasks_per_child: Option<usize>,
     retries: u32,
     nested: bool,
+    method: StartMethod,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        let name = "PoolWorker".to_owned();
-        Self { name, workers: None, initializer: None, max_tasks_per_child: None, retries: 0, nested: false }
+        let (name, method) = ("PoolWorker".to_owned(), StartMethod::Fork);
+        Self { name, workers: None, initializer: None, max_tasks_per_child: None, retries: 0, nested: false, method }
     }
 }
 
@@ -92,6 +96,13 @@ impl Builder {
         self
     }
 
+    /// Where the workers are forked from: this process, if nothing is said. From the [fork server](crate::init) also those come that replace others while
+    /// the program has threads; what they find is the program as it was at `init`, and an initializer can't be sent there.
+    pub fn start_method(mut self, method: StartMethod) -> Self {
+        self.method = method;
+        self
+    }
+
     /// Forks the workers.
     ///
     /// # Errors
@@ -99,6 +110,11 @@ impl Builder {
     #[track_caller]
     pub fn start(self) -> Result<Pool, PoolError> {
         let lineage = if self.nested { Vec::new() } else { bomb::extend(Location::caller())? };
+        if self.method == StartMethod::ForkServer && self.initializer.is_some() {
+            let what = "an initializer can't be sent to the fork server; let each worker make a state by Pool::with"
+                .to_owned();
+            return Err(Error::State { what }.into());
+        }
         let workers = self.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
         let settings = Settings {
             name: self.name,
@@ -107,6 +123,7 @@ impl Builder {
             max_tasks_per_child: self.max_tasks_per_child,
             retries: self.retries,
             lineage,
+            method: self.method,
         };
         Ok(Pool { crew: Crew::start(settings)? })
     }

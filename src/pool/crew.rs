@@ -169,7 +169,7 @@ impl Crew {
             let mut fds = vec![(self.wake.as_fd(), Interest::Read)];
             for (socket, child, backlog) in &watched {
                 fds.push((socket.as_fd(), if *backlog { Interest::ReadWrite } else { Interest::Read }));
-                fds.push((child.pidfd().as_fd(), Interest::Read));
+                fds.push((child.watched(), Interest::Read));
             }
             let Ok(ready) = poll::wait(&fds, None) else {
                 // Without memory for a poll: later.

@@ -1,17 +1,19 @@
 //! A worker, as its pool sees it.
 
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 
 use super::PoolError;
+use super::bomb::{self, Lineage};
 use super::builder::Settings;
 use super::chunk::{self, Chunk, Order, Word};
 use super::job::{Arrival, Outcome};
 use super::worker;
 use crate::error::{Error, Result};
-use crate::process::{self, Offspring, Report};
+use crate::process::{self, Offspring, Report, StartMethod};
 use crate::sys::fork::PrivateFd;
 use crate::sys::journal::Journal;
 use crate::transport::{Connection, Descriptor, Progress};
@@ -31,6 +33,29 @@ pub struct Hand {
     pub stopping: bool,
     /// It can't be heard any more.
     cut: bool,
+}
+
+/// A worker's life.
+fn begin(
+    lineage: Lineage,
+    socket: OwnedFd,
+    journal: OwnedFd,
+    initializer: Option<&(dyn Fn() + Send + Sync)>,
+) -> Report {
+    bomb::enter(lineage);
+    match (Connection::new(socket), Journal::open(journal)) {
+        (Ok(connection), Ok(journal)) => worker::serve(connection, journal, initializer),
+        _ => Report::of_value(&()),
+    }
+}
+
+/// That of one which the fork server has forked.
+fn begin_served(lineage: Lineage, fds: Vec<OwnedFd>) -> Report {
+    let mut fds = fds.into_iter();
+    match (fds.next(), fds.next()) {
+        (Some(socket), Some(journal)) => begin(lineage, socket, journal, None),
+        _ => Report::of_value(&()),
+    }
 }
 
 /// A chunk at a worker.
@@ -60,18 +85,21 @@ impl Hand {
         let (near, far) = PrivateFd::stream_pair().map_err(failed)?;
         let (journal, writers) = Journal::create().map_err(failed)?;
         let writers = PrivateFd::new(writers);
-        let name = format!("{}-{number}", settings.name);
-        let keep = [far.number(), writers.number()];
-        let initializer = settings.initializer.clone();
+        let name = Some(format!("{}-{number}", settings.name));
         let lineage = settings.lineage.clone();
-        let child = process::launch(Some(name), Some(true), &keep, move || {
-            super::bomb::enter(lineage);
-            let (Some(far), Some(writers)) = (far.release(), writers.release()) else { return Report::of_value(&()) };
-            match (Connection::new(far), Journal::open(writers)) {
-                (Ok(connection), Ok(journal)) => worker::serve(connection, journal, initializer.as_deref()),
-                _ => Report::of_value(&()),
+        let child = match settings.method {
+            StartMethod::ForkServer => {
+                process::launch_served(name, Some(true), begin_served, &lineage, &[far.as_fd(), writers.as_fd()])?
             }
-        })?;
+            _ => {
+                let keep = [far.number(), writers.number()];
+                let initializer = settings.initializer.clone();
+                process::launch(name, Some(true), &keep, move || match (far.release(), writers.release()) {
+                    (Some(far), Some(writers)) => begin(lineage, far, writers, initializer.as_deref()),
+                    _ => Report::of_value(&()),
+                })?
+            }
+        };
         let connection = Connection::sharing(near).map_err(|error| error.at("a worker"))?;
         let (given, tasks) = (VecDeque::new(), 0);
         Ok(Self { child, connection, journal, given, tasks, ready: false, stopping: false, cut: false })

@@ -12,7 +12,7 @@
 //! The server is killed with the process that called `init`, by a lifeline of its own.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::codec::{self, Codec};
 use crate::datum::Datum;
 use crate::error::{Error, Result};
 use crate::sys::fork::{self, Child, ForkMutex, PrivateFd, bequeath};
-use crate::sys::image::{self, Location, NotFound};
+use crate::sys::image::{self, Function, Location, NotFound};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest};
 use crate::sys::{lifeline, process};
@@ -43,7 +43,7 @@ struct Server {
 }
 
 /// A child to be forked.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Request {
     birth: Birth,
     run: Location,
@@ -52,12 +52,25 @@ struct Request {
     authkey: Vec<u8>,
 }
 
+/// [`Request`], as it is sent.
+#[derive(Serialize)]
+struct Asked<'a> {
+    birth: Birth,
+    run: Location,
+    call: &'a Call,
+    #[serde(with = "serde_bytes")]
+    authkey: &'a [u8],
+}
+
 /// A function and its argument.
 #[derive(Serialize, Deserialize)]
 struct Call {
     function: Location,
     #[serde(with = "serde_bytes")]
     argument: Vec<u8>,
+    /// What came beside the request.
+    #[serde(skip)]
+    fds: Vec<OwnedFd>,
 }
 
 /// Starts the fork server, from which [`Process::spawn_fn`](crate::Process::spawn_fn) takes its children. To be called first thing in `main`, while the
@@ -113,34 +126,74 @@ pub(super) fn is_there() -> bool {
     SERVER.lock().is_some()
 }
 
-/// Has a child forked by the server.
+/// Has a child forked by the server that runs `f`.
 pub(super) fn request<A: Datum, T: Datum>(birth: Birth, f: fn(A) -> T, argument: &A) -> Result<Arc<Offspring>> {
+    fn run<A: Datum, T: Datum>(mut call: Call) -> Report {
+        call.run::<A, fn(A) -> T>(|f, argument, _| Report::of_value(&f(argument)))
+    }
+    let call = Call::new(located(image::locate(f))?, argument)?;
+    request_call(birth, located(image::locate(run::<A, T> as fn(Call) -> Report))?, &call, &[])
+}
+
+/// As [`request`], of a function that also gets these descriptors, and says itself what it reports.
+pub(super) fn request_with_fds<A: Datum>(
+    birth: Birth,
+    f: fn(A, Vec<OwnedFd>) -> Report,
+    argument: &A,
+    fds: &[BorrowedFd<'_>],
+) -> Result<Arc<Offspring>> {
+    fn run<A: Datum>(mut call: Call) -> Report {
+        call.run::<A, fn(A, Vec<OwnedFd>) -> Report>(|f, argument, fds| f(argument, fds))
+    }
+    let call = Call::new(located(image::locate(f))?, argument)?;
+    request_call(birth, located(image::locate(run::<A> as fn(Call) -> Report))?, &call, fds)
+}
+
+fn located(location: Result<Location, NotFound>) -> Result<Location> {
+    location.map_err(|error| Error::State { what: format!("the function can't be sent to the fork server: {error}") })
+}
+
+impl Call {
+    fn new<A: Datum>(function: Location, argument: &A) -> Result<Self> {
+        let mut bytes = Vec::new();
+        codec::encode(Codec::Bincode, argument, &mut bytes).map_err(Error::unserializable::<A>)?;
+        Ok(Self { function, argument: bytes, fds: Vec::new() })
+    }
+
+    /// The child's part: finds the function and the argument.
+    fn run<A: Datum, F: Function>(&mut self, call: impl FnOnce(F, A, Vec<OwnedFd>) -> Report) -> Report {
+        let f = match image::find::<F>(&self.function) {
+            Ok(f) => f,
+            Err(error) => return Report::Unserializable(Error::State { what: error.to_string() }),
+        };
+        match codec::decode(Codec::Bincode, &self.argument) {
+            Ok(argument) => call(f, argument, std::mem::take(&mut self.fds)),
+            Err(error) => Report::Unserializable(Error::unserializable::<A>(error)),
+        }
+    }
+}
+
+fn request_call(birth: Birth, run: Location, call: &Call, extra: &[BorrowedFd<'_>]) -> Result<Arc<Offspring>> {
     let server = SERVER.lock().clone();
     let server = server.ok_or_else(|| Error::State {
         what: "there is no fork server; call multiproc::init() first thing in main".to_owned(),
     })?;
     let name = birth.name.clone();
     let failed = |error| Error::io(format!("having the fork server fork {name}"), error);
-    let located = |location: Result<Location, NotFound>| {
-        location
-            .map_err(|error| Error::State { what: format!("the function can't be sent to the fork server: {error}") })
-    };
-    let mut bytes = Vec::new();
-    codec::encode(Codec::Bincode, argument, &mut bytes).map_err(Error::unserializable::<A>)?;
-    let call = Call { function: located(image::locate(f))?, argument: bytes };
-    let run = located(image::locate(run::<A, T> as fn(Call) -> Report))?;
     let key = authkey().as_bytes().to_vec();
     let daemon = birth.daemon;
     let (near, far) = PrivateFd::packet_pair().map_err(failed)?;
     let me = PidFd::open(std::process::id()).map_err(failed)?;
-    let request = Request { birth, run, call, authkey: key };
+    let request = Asked { birth, run, call, authkey: &key };
+    let fds: Vec<_> = [far.as_fd(), me.as_fd()].into_iter().chain(extra.iter().copied()).collect();
     let gone = || Error::State {
         what: "the fork server is gone; it ends with the process that called multiproc::init()".to_owned(),
     };
-    send(server.requests.as_fd(), &request, &[far.as_fd(), me.as_fd()]).map_err(|error| match error.kind() {
+    send(server.requests.as_fd(), &request, &fds).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => gone(),
         _ => failed(error),
     })?;
+    drop(fds);
     drop(far);
     poll::wait_one(&near, Interest::Read, None).map_err(failed)?;
     match Message::receive(near.as_fd()) {
@@ -154,18 +207,6 @@ pub(super) fn request<A: Datum, T: Datum>(birth: Birth, f: fn(A) -> T, argument:
         Ok(_) => Err(failed(io::Error::other("no file descriptor is left"))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(gone()),
         Err(error) => Err(failed(error)),
-    }
-}
-
-/// The child's part: finds the function, and calls it.
-fn run<A: Datum, T: Datum>(call: Call) -> Report {
-    let f = match image::find::<fn(A) -> T>(&call.function) {
-        Ok(f) => f,
-        Err(error) => return Report::Unserializable(Error::State { what: error.to_string() }),
-    };
-    match codec::decode(Codec::Bincode, &call.argument) {
-        Ok(argument) => Report::of_value(&f(argument)),
-        Err(error) => Report::Unserializable(Error::unserializable::<A>(error)),
     }
 }
 
@@ -204,7 +245,8 @@ fn serve(requests: OwnedFd) -> i32 {
 fn deliver(request: Request, fds: Vec<OwnedFd>) -> Option<(Child, PrivateFd)> {
     let mut fds = fds.into_iter();
     let (far, parent) = (PrivateFd::new(fds.next()?), fds.next()?);
-    let Request { birth, run, call, authkey } = request;
+    let Request { birth, run, mut call, authkey } = request;
+    call.fds = fds.collect();
     // Before the child begins: its own word must not come first.
     let announce = |pid| {
         if birth.daemon {

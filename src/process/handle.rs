@@ -82,7 +82,7 @@ impl Offspring {
     }
 
     /// What is readable when there may be news of its end.
-    pub(super) fn watched(&self) -> BorrowedFd<'_> {
+    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
         match &self.body {
             Body::Own(child) => child.pidfd().as_fd(),
             // Its end is known when the fork server has told of it.

@@ -28,7 +28,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -264,6 +264,19 @@ pub(crate) fn launch(
     let child = Arc::new(Offspring::new(name, daemon, Body::Own(child), near));
     children::add(Arc::clone(&child));
     Ok(child)
+}
+
+/// Has the fork server fork a child that runs `f`, which gets these descriptors.
+pub(crate) fn launch_served<A: Datum>(
+    name: Option<String>,
+    daemon: Option<bool>,
+    f: fn(A, Vec<OwnedFd>) -> Report,
+    argument: &A,
+    fds: &[BorrowedFd<'_>],
+) -> Result<Arc<Offspring>> {
+    children::prepare()?;
+    children::reap();
+    fork_server::request_with_fds(identity::next_child(name, daemon), f, argument, fds)
 }
 
 /// A child's life, once it knows who it is; returns its exit code.
