@@ -103,7 +103,7 @@ pub use object::registration::{Callable, Makes};
 pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Registration, Responder, Shared};
 pub use pool::{Pool, PoolError};
 pub use process::{Process, ProcessError, active_children, current_process, init, parent_process};
-pub use protocol::command::{ObjectInfo, ReferenceInfo};
+pub use protocol::command::{ObjectInfo, ReferenceInfo, ServerStats};
 pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
 pub use proxy::{BaseProxy, Batch, Deferred, DeferredBase, Maker, Proxy, Resolve};
 pub use server::{Server, StopHandle};

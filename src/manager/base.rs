@@ -10,7 +10,7 @@ use super::builder::Builder;
 use super::process::ServerProcess;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::protocol::command::{Command, ObjectInfo};
+use crate::protocol::command::{Command, ObjectInfo, ServerStats};
 use crate::protocol::limits::HANDSHAKE_TIME;
 use crate::proxy::{BaseProxy, Batch, Maker, Proxy, Resolve, Typeids};
 
@@ -131,6 +131,11 @@ impl BaseManager {
     #[doc(alias = "_number_of_objects")]
     pub fn number_of_objects(&self) -> Result<u64> {
         self.maker.client().command(Command::NumberOfObjects, &(), None)
+    }
+
+    /// What the server has and does: objects, clients, calls.
+    pub fn stats(&self) -> Result<ServerStats> {
+        self.maker.client().command(Command::Stats, &(), None)
     }
 
     /// What lives in the server, and who holds it, in the order of creation. An object that is busy for more than 100 ms is shown without its text.

@@ -17,6 +17,8 @@ pub enum Command {
     DebugInfo,
     /// The exposed methods of an object.
     Methods,
+    /// What the server has and does.
+    Stats,
     /// The server ends, in order.
     Shutdown,
 }
@@ -29,15 +31,32 @@ impl Command {
             Self::NumberOfObjects => "number_of_objects",
             Self::DebugInfo => "debug_info",
             Self::Methods => "get_methods",
+            Self::Stats => "stats",
             Self::Shutdown => "shutdown",
         }
     }
 
     /// The command of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Ping, Self::NumberOfObjects, Self::DebugInfo, Self::Methods, Self::Shutdown];
+        let all = [Self::Ping, Self::NumberOfObjects, Self::DebugInfo, Self::Methods, Self::Stats, Self::Shutdown];
         all.into_iter().find(|command| command.name() == name)
     }
+}
+
+/// What a server has and does, as [`stats`](crate::BaseManager::stats) tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// How many objects live.
+    pub objects: u64,
+    /// How many processes are its clients, Python's included.
+    pub clients: u64,
+    /// How many connections there are, those that shake hands included.
+    pub connections: u64,
+    /// How many calls have come since it began, questions to the server included. One that comes just as the server's lead changes hands may be missed.
+    pub calls: u64,
+    /// How long it has served.
+    pub uptime: std::time::Duration,
 }
 
 /// One living object, as [`debug_info`](crate::BaseManager::debug_info) shows it.

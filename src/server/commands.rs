@@ -13,7 +13,7 @@ use crate::object::local::LocalCall;
 use crate::object::methods::STR;
 use crate::object::{Answer, Call};
 use crate::protocol::ObjectId;
-use crate::protocol::command::{Command, ObjectInfo, ReferenceInfo};
+use crate::protocol::command::{Command, ObjectInfo, ReferenceInfo, ServerStats};
 use crate::protocol::reply::Status;
 
 /// How long the text of one object may take, for `debug_info`: an object that is busy is shown without.
@@ -32,6 +32,16 @@ pub(super) fn run(call: Call, core: &Arc<Core>) {
             Ok(methods) => returns(call, &methods),
             Err(error) => call.refuse(&error),
         },
+        Command::Stats => returns(
+            call,
+            &ServerStats {
+                objects: core.table.len() as u64,
+                clients: core.clients().len() as u64,
+                connections: core.connections() as u64,
+                calls: core.calls(),
+                uptime: core.begun.elapsed(),
+            },
+        ),
         Command::Shutdown => {
             returns(call, &());
             core.stop("a client shut it down");

@@ -1,7 +1,7 @@
 //! What the threads of one server share.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -37,6 +37,9 @@ pub(super) struct Core {
     listener: Mutex<Option<Arc<Listener>>>,
     clients: Mutex<FxHashMap<ClientId, Arc<Record>>>,
     connections: AtomicUsize,
+    /// How many calls have come. Counted by the leader, of whom there is one.
+    calls: AtomicU64,
+    pub(super) begun: Instant,
     rings: Arc<AtomicUsize>,
     #[cfg(feature = "python")]
     pub(super) python: super::python::Peers,
@@ -68,6 +71,8 @@ impl Core {
             listener: Mutex::new(Some(Arc::new(listener))),
             clients: Mutex::new(FxHashMap::default()),
             connections: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            begun: Instant::now(),
             rings: Arc::default(),
             #[cfg(feature = "python")]
             python: super::python::Peers::default(),
@@ -142,6 +147,23 @@ impl Core {
     /// Why it ends.
     pub(super) fn reason(&self) -> String {
         self.ending.lock().clone().unwrap_or_else(|| "it has ended".to_owned())
+    }
+
+    /// Counts a call. By the leader alone, so that it need not be one step: a locked one would cost each call as much as its look-up.
+    #[inline]
+    pub(super) fn count_call(&self) {
+        // Pairs with nothing: only the number counts.
+        self.calls.store(self.calls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How many calls have come.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Counts a connection in; `None` when there are as many as may be.

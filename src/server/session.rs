@@ -425,6 +425,7 @@ impl Session {
     }
 
     fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
+        core.count_call();
         if object == ObjectId::SERVER {
             if call.name().contains("::") {
                 core.table.create(call);

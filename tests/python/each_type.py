@@ -1,5 +1,6 @@
 """What every shared type does for a CPython client of a multiproc server. Arguments: the address, the key, and the Python whose server it is like."""
 
+import array
 import collections
 import dataclasses
 import gc
@@ -248,6 +249,28 @@ def namespaces(m):
     assert n._local == 5
 
 
+def numbers(m):
+    v = m.Value("i", 5)
+    assert type(v).__name__ == "ValueProxy" and v.value == v.get() == 5
+    v.value += 2
+    v.set(v.value + 1)
+    assert v.get() == 8
+    v.value = Point(1, [])
+    assert v.value == Point(1, [])
+    a = m.Array("i", range(5))
+    assert type(a).__name__ == "ArrayProxy" and len(a) == 5 and a[-1] == 4 and str(a) == "array('i', [0, 1, 2, 3, 4])", str(a)
+    a[0] = 7
+    a[1:3] = array.array("i", [8, 9])
+    assert a[:3] == array.array("i", [7, 8, 9]) and a._getvalue() == array.array("i", [7, 8, 9, 3, 4])
+    raises(IndexError, "array index out of range", a.__getitem__, 5)
+    raises(IndexError, "array assignment index out of range", a.__setitem__, 5, 0)
+    raises(TypeError, None, a.__setitem__, 0, "x")
+    raises(OverflowError, None, a.__setitem__, 0, 1 << 40)
+    d = m.Array("d", [1.5, 2])
+    assert list(d[:]) == [1.5, 2.0]
+    raises(RemoteError, None, m.Array, "?", [])
+
+
 def proxies(m, address, key):
     d, l = m.dict(), m.list([1])
     d["list"] = l
@@ -302,7 +325,7 @@ def main():
     multiprocessing.current_process().authkey = key
     m = SyncManager(address=address, authkey=key)
     m.connect()
-    for check in [dicts, lists, locks, events, namespaces]:
+    for check in [dicts, lists, locks, events, namespaces, numbers]:
         check(m)
         print(check.__name__, flush=True)
     queues(m, minor)

@@ -149,3 +149,18 @@ pub fn unslot(bytes: &[u8]) -> Result<Option<&[u8]>, CodecError> {
         head => Err(CodecError::mismatch("a result that may be missing", head.describe())),
     }
 }
+
+/// An object of another language.
+pub fn opaque(kind: &str, contents: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::opaque(&mut out, kind, contents);
+    out
+}
+
+/// The number type of a packed list, by its byte.
+pub fn packed_kind(bytes: &[u8]) -> Option<u8> {
+    match Reader::new(bytes).head() {
+        Ok(Head::Packed(numbers)) => Some(numbers.element() as u8),
+        _ => None,
+    }
+}

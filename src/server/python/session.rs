@@ -179,6 +179,7 @@ impl Session {
             return self.close(core);
         }
         let accepted = self.state.lock().accepted;
+        core.count_call();
         match Request::read(&frame, &core.table) {
             Ok(request) if accepted => self.call(request, core),
             Ok(request) => self.first(request, core),

@@ -53,7 +53,7 @@ fn refused(native: Native, out_of_range: &'static str) -> Step {
 }
 
 /// A slice as the list takes it.
-fn places([start, stop, step]: [Option<i64>; 3]) -> Vec<u8> {
+pub(super) fn places([start, stop, step]: [Option<i64>; 3]) -> Vec<u8> {
     #[derive(serde::Serialize)]
     struct Places {
         start: Option<i64>,

@@ -8,6 +8,7 @@ mod iterator;
 mod list;
 mod locks;
 mod namespace;
+mod numbers;
 mod queue;
 mod scalars;
 
@@ -34,6 +35,8 @@ pub(crate) fn faces() -> Vec<(TypeId, &'static dyn Face)> {
         (TypeId::of::<super::BoundedSemaphore>(), &locks::SemaphoreFace { bounded: true }),
         (TypeId::of::<super::Event>(), &scalars::EventFace),
         (TypeId::of::<super::Barrier>(), &scalars::BarrierFace),
+        (TypeId::of::<super::SharedValue>(), &numbers::ValueFace),
+        (TypeId::of::<super::Array>(), &numbers::ArrayFace),
         (TypeId::of::<super::Namespace>(), &namespace::NamespaceFace),
         (TypeId::of::<iterator::Iterator>(), &iterator::IteratorFace),
     ]
@@ -137,6 +140,19 @@ fn opaque_elements(kind: &str, contents: &[u8]) -> Option<Vec<Vec<u8>>> {
                 }
             }
             Some(elements)
+        }
+        "pickle:array.array" => {
+            // A manager's clients send the typecode and the numbers as bytes of this machine's order; protocols before that, a list.
+            let (_, _, arguments) = graph.call(graph.root())?;
+            let typecode = graph.text(*arguments.first()?)?;
+            let mut none = |_: &crate::codec::pickle::ProxyName<'_>| None;
+            let mut bytes = Vec::new();
+            Translation::new(&graph, &mut none).append(*arguments.get(1)?, &mut bytes).ok()?;
+            match parts::shape(&bytes) {
+                Ok(Shape::Container(Kind::List, _)) => iterate(&bytes).ok(),
+                Ok(Shape::Bytes(raw)) => numbers::of_bytes(typecode, raw),
+                _ => None,
+            }
         }
         "pickle:collections.deque" | "pickle:bytearray" => {
             use crate::codec::pickle::{Effect, Node};

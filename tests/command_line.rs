@@ -1,0 +1,108 @@
+//! The program `multiproc`, as a person or a script uses it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use multiproc::SyncManager;
+use multiproc::types::ListProxy;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const KEY: &str = "6b6579";
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_multiproc"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A server that runs.
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    fn start(name: &str) -> Self {
+        let address = format!("unix:@multiproc-cli-{}-{name}", std::process::id());
+        let mut command = program(&["serve", "--address", &address, "--authkey-hex", KEY]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), address);
+        Self { child, address }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Output {
+        program(arguments).args(["--address", &self.address, "--authkey-hex", KEY]).output().unwrap()
+    }
+
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.ask(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_server_serves_until_it_is_told_to_end() {
+    let mut served = Served::start("serves");
+    let manager = SyncManager::builder().address(served.address.as_str()).authkey("key").connect().unwrap();
+    let list = ListProxy::<u32>::from_iter(&manager, [1, 2]).unwrap();
+    assert!(served.told(&["ping"]).contains("answers in"));
+    let objects = served.told(&["objects"]);
+    assert!(objects.contains("list refcount=1 [1, 2]"), "{objects}");
+    let object: serde_json::Value = serde_json::from_str(&served.told(&["objects", "--json"])).unwrap();
+    assert_eq!((object["type"].as_str(), object["text"].as_str()), (Some("list"), Some("[1, 2]")));
+    let stats = served.told(&["stats", "--json", "--interval", "0.1"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!((stats["objects"].as_u64(), stats["clients"].as_u64()), (Some(1), Some(2)), "{stats}");
+    assert!(stats["calls"].as_u64().unwrap() >= 3 && stats["connections"].as_u64().unwrap() >= 2, "{stats}");
+    assert!(served.told(&["stats", "--interval", "0"]).contains("calls/s"));
+    drop(list);
+    served.told(&["shutdown"]);
+    assert!(served.child.wait().unwrap().success());
+    let output = served.ask(&["ping"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("multiproc: "));
+}
+
+#[test]
+fn a_signal_ends_a_server_in_order() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut served = Served::start(signal.as_str());
+        kill(Pid::from_raw(served.child.id().cast_signed()), signal).unwrap();
+        assert!(served.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_said_so() {
+    let served = Served::start("wrong");
+    let wrong = program(&["ping", "--address", &served.address, "--authkey-hex", "00"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("authkey"), "{wrong:?}");
+    for arguments in [
+        &["ping", "--address", "nowhere", "--authkey-hex", "00"][..],
+        &["ping", "--address", "unix:@x", "--authkey-hex", "0"],
+        &["ping", "--address", "unix:@x", "--authkey-env", "NO_SUCH_VARIABLE"],
+        &["ping", "--address", "unix:@x", "--authkey-file", "/no/such/file"],
+        &["ping", "--address", "unix:@x"],
+        &["ping", "--address", "unix:@x", "--authkey-hex", "00", "--authkey-env", "HOME"],
+        &["serve", "--address", "unix:@x", "--authkey-hex", "00", "--python", "3.7"],
+    ] {
+        let output = program(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+    for arguments in [&["--help"][..], &["serve", "--help"], &["completions", "bash"], &["--version"]] {
+        let output = program(arguments).output().unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+}
