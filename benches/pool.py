@@ -35,6 +35,7 @@ if __name__ == "__main__":
         pool.map(square, range(100))
         print("tiny", *(timed(lambda: pool.map(square, range(tiny))) for _ in range(rounds)))
         print("long", *(timed(lambda: pool.map(busy, [100] * long)) for _ in range(rounds)))
+        print("apply", *(timed(lambda: pool.apply(square, (3,))) for _ in range(50 * rounds)))
         print("memory", *(memory(worker.pid) for worker in pool._pool))
 
     def life():

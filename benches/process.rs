@@ -139,6 +139,8 @@ fn main() -> Outcome<()> {
         long_rayon
             .push(timed(|| threads.install(|| vec![LONG; effort.long].into_par_iter().map(busy).collect::<Vec<_>>())));
     }
+    let mut apply: Vec<_> =
+        (0..50 * effort.rounds).map(|_| timed(|| pool.apply(square, 3).expect("a result"))).collect();
     let used = memory(pool.worker_ids()[0])?;
     drop(pool);
     let python = python(effort, workers);
@@ -156,6 +158,8 @@ fn main() -> Outcome<()> {
     let rayon = median(&mut long_rayon);
     row("rayon", rayon, effort.long as f64, &[]);
     row("Pool::map", median(&mut long), effort.long as f64, &[("Python's", of("long")), ("rayon's", Some(rayon))]);
+    println!("one task, there and back");
+    row("Pool::apply", median(&mut apply), 1.0, &[("Python's", of("apply"))]);
     println!("memory of a worker's own");
     print!("  {idle:.0} KiB at first, {used:.0} KiB after all this");
     println!("{}", of("memory").map_or(String::new(), |theirs| format!("; Python's {theirs:.0} KiB")));
