@@ -18,7 +18,7 @@ use super::PoolError;
 use super::builder::Settings;
 use super::chunk::Chunk;
 use super::hand::{Hand, News};
-use super::job::{Arrival, Job, Outcome};
+use super::job::{self, Arrival, Job, Outcome};
 use crate::error::{Error, Result};
 use crate::sys::fork::{ExitStatus, PrivateFd, Stamp};
 use crate::sys::panic::contain;
@@ -160,6 +160,7 @@ impl Crew {
 
     /// The thread's life.
     fn work(&self) {
+        let mut busy = Instant::now();
         loop {
             let watched: Vec<_> = {
                 let state = self.state.lock();
@@ -171,11 +172,18 @@ impl Crew {
                 fds.push((socket.as_fd(), if *backlog { Interest::ReadWrite } else { Interest::Read }));
                 fds.push((child.watched(), Interest::Read));
             }
-            let Ok(ready) = poll::wait(&fds, None) else {
+            let patient = busy.elapsed() < job::PATIENCE;
+            let Ok(ready) = poll::wait(&fds, patient.then_some(Duration::ZERO)) else {
                 // Without memory for a poll: later.
                 std::thread::sleep(PATIENCE);
                 continue;
             };
+            if ready.iter().any(|ready| ready.any()) {
+                busy = Instant::now();
+            } else if patient {
+                std::thread::yield_now();
+                continue;
+            }
             if ready[0].any() {
                 let _ = nix::unistd::read(&self.wake, &mut [0; 8]);
             }

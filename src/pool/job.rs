@@ -19,6 +19,9 @@ const GOAL: Duration = Duration::from_millis(2);
 /// A chunk that takes no longer than this may wait behind another at a worker, so that the worker need not wait for it.
 const BRIEF: Duration = Duration::from_millis(8);
 
+/// How long those who wait look again, and yield, before they sleep: to be woken costs as much on many machines.
+pub const PATIENCE: Duration = Duration::from_micros(50);
+
 /// By which factor the size of chunks may grow from one to the next.
 const GROWTH: usize = 8;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::PoolError;
 use super::chunk::Chunk;
 use super::crew::Crew;
-use super::job::{Job, State};
+use super::job::{Job, PATIENCE, State};
 use super::task::Task;
 use crate::datum::Datum;
 use crate::error::Error;
@@ -111,7 +111,13 @@ impl<T> AsyncResult<T> {
     /// Waits until it is there, for `timeout` at the most (`None`: without limit); whether it is.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let begun = Instant::now();
         let mut state = self.job.lock();
+        while !state.is_done() && begun.elapsed() < PATIENCE && deadline.is_none_or(|deadline| begun < deadline) {
+            drop(state);
+            std::thread::yield_now();
+            state = self.job.lock();
+        }
         loop {
             if state.is_done() {
                 return true;

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::chunk::{self, Order, Word};
 use super::error::Failure;
+use super::job::PATIENCE;
 use super::task::{self, Run, Task};
 use crate::codec::{self, Codec};
 use crate::datum::Datum;
@@ -82,11 +83,16 @@ pub fn serve(connection: Connection, journal: Journal, initializer: Option<&(dyn
 impl Worker {
     /// The next order; waits for it.
     fn next(&mut self) -> Result<Vec<u8>, TransportError> {
+        let mut begun = None;
         loop {
             if let Some(frame) = self.connection.receiver.next()? {
                 return Ok(frame);
             }
-            self.wait(Interest::Read)?;
+            if begun.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                std::thread::yield_now();
+            } else {
+                self.wait(Interest::Read)?;
+            }
         }
     }
 
