@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -223,13 +223,18 @@ fn memory_is_given_back_while_frames_are_written_and_none_is_harmed() {
     let (mut server, fd) = Ring::create().unwrap();
     let mut client = Ring::adopt(fd.try_clone().unwrap()).unwrap();
     let blocks = || nix::sys::stat::fstat(&fd).unwrap().st_blocks;
-    let frames: Vec<Vec<u8>> =
-        (0..400).map(|seed: usize| vec![seed as u8 | 1; [5_000, 70_000, 300_000, 100][seed % 4]]).collect();
+    let frames: Vec<Vec<u8>> = (0..2_000).map(|seed: usize| vec![seed as u8 | 1; [5_000, 70_000][seed % 2]]).collect();
+    let count = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let sending = &frames;
-        let far = &far;
+        let (sending, arrived, far) = (&frames, &count, &far);
         scope.spawn(move || {
-            for frame in sending {
+            for (number, frame) in sending.iter().enumerate() {
+                // One at a time, so that the other side finds nothing and gives back while this one begins.
+                let begin = Instant::now();
+                while arrived.load(Ordering::Acquire) < number {
+                    assert!(begin.elapsed() < Duration::from_secs(20), "the receiver has given up");
+                    std::thread::yield_now();
+                }
                 let mut progress = client.outgoing.send(&[frame], None, far.as_fd()).unwrap();
                 while progress == Progress::Pending {
                     std::thread::yield_now();
@@ -239,13 +244,16 @@ fn memory_is_given_back_while_frames_are_written_and_none_is_harmed() {
         });
         let mut spares = Spares::default();
         for frame in &frames {
+            let begin = Instant::now();
             let arrived = loop {
                 if let Some(arrived) = server.incoming.next(near.as_fd(), LIMIT, &mut spares).unwrap() {
                     break arrived;
                 }
                 server.incoming.discard();
+                assert!(begin.elapsed() < Duration::from_secs(60), "a frame was lost");
             };
-            assert!(arrived == *frame);
+            count.fetch_add(1, Ordering::Release);
+            assert!(arrived == *frame, "bytes were lost");
         }
     });
     server.incoming.discard();
