@@ -290,7 +290,8 @@ fn a_server_killed_at_any_point_is_told_of_within_a_second() {
             })
         });
         for (error, after) in ends {
-            assert!(matches!(error, Error::ServerGone { .. }), "{error}");
+            // A caller may just have been shaking hands for a connection of its own.
+            assert!(matches!(error, Error::ServerGone { .. } | Error::Authentication { .. }), "{error}");
             assert!(after < Duration::from_secs(1), "told after {after:?}, begun {:?} ago", begin.elapsed());
         }
         drop(echo);
