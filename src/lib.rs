@@ -86,6 +86,12 @@ pub mod types;
 #[doc(hidden)]
 pub mod macro_support;
 
+/// Managers that a Python program started, from Rust.
+#[cfg(feature = "python")]
+pub mod python {
+    pub use crate::client::python::{PythonManager, PythonProxy};
+}
+
 /// How a server keeps a referent: which calls on it may run at the same time.
 pub mod store {
     pub use crate::object::store::{Admits, Bare, Mutex, RwLock, Store};

@@ -16,6 +16,8 @@ mod lifelines;
 mod notices;
 mod pipeline;
 mod pool;
+#[cfg(feature = "python")]
+pub mod python;
 pub mod reference;
 mod tally;
 mod upgrade;

@@ -79,15 +79,15 @@ pub fn authenticate(
 }
 
 /// How long, and for whose sake, a client waits.
-struct Patience<'a> {
-    begun: Instant,
-    deadline: Instant,
-    cancel: Option<BorrowedFd<'a>>,
+pub(super) struct Patience<'a> {
+    pub(super) begun: Instant,
+    pub(super) deadline: Instant,
+    pub(super) cancel: Option<BorrowedFd<'a>>,
 }
 
 impl Patience<'_> {
     /// Waits for the next frame, sending meanwhile what did not fit.
-    fn next(&self, connection: &mut Connection) -> Result<Vec<u8>, HandshakeError> {
+    pub(super) fn next(&self, connection: &mut Connection) -> Result<Vec<u8>, HandshakeError> {
         loop {
             match connection.receiver.next() {
                 Ok(Some(frame)) => return Ok(frame),

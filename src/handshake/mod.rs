@@ -44,7 +44,7 @@ pub use error::HandshakeError;
 pub use message::{Hello, Role, Welcome};
 pub use pending::Pending;
 #[cfg(feature = "python")]
-pub use python::PythonPeer;
+pub use python::{PythonPeer, authenticate_at_python};
 pub use refusal::Refusal;
 pub use server::{Refused, ServerHandshake};
 

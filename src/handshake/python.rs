@@ -1,4 +1,4 @@
-//! The server's side of CPython's handshake, without any I/O: `multiprocessing.connection.deliver_challenge` and `answer_challenge`, 3.8 to 3.14.
+//! CPython's handshake, both sides, the server's without any I/O: `multiprocessing.connection.deliver_challenge` and `answer_challenge`, 3.8 to 3.14.
 //!
 //! # Security
 //! Both sides prove themselves, as far as the digests carry that: clients up to 3.11 know none but MD5, as HMAC. Nothing else of the conversation is covered.
@@ -7,12 +7,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha2::{Sha256, Sha384};
 
-use super::challenge::GREETING;
+use std::time::Instant;
+
+use super::challenge::{GREETING, random};
+use super::client::Patience;
+use super::message::WELCOME;
 use super::refusal::FAILURE;
 use super::server::Refused;
-use super::{HandshakeError, message::WELCOME};
+use super::{HandshakeError, MAX_MESSAGE};
 use crate::authkey::Authkey;
-use crate::transport::Connection;
+use crate::transport::{Connection, Progress};
 
 /// How a challenge begins.
 const CHALLENGE: &[u8] = b"#CHALLENGE#";
@@ -141,6 +145,46 @@ impl PythonHandshake {
         };
         Ok(Next::Say(Self { answered: true, ..self }, vec![proof]))
     }
+}
+
+/// Takes a connection through the handshake with a manager that Python started. Waits for it until `deadline`.
+///
+/// # Errors
+/// Why it failed; the connection is closed.
+pub fn authenticate_at_python(
+    mut connection: Connection,
+    key: &Authkey,
+    deadline: Instant,
+) -> Result<Connection, HandshakeError> {
+    let patience = Patience { begun: Instant::now(), deadline, cancel: None };
+    connection.receiver.set_limit(MAX_MESSAGE);
+    let line = patience.next(&mut connection)?;
+    let message = line.strip_prefix(CHALLENGE).filter(|message| message.len() >= OLD_CHALLENGE);
+    let message = message.ok_or(HandshakeError::NotAServer)?;
+    let answer = match Digest::named(message) {
+        Some((digest, _)) => [digest.name(), &digest.prove(key, message)].concat(),
+        None if message.len() == OLD_CHALLENGE => Digest::Md5.prove(key, message),
+        None => return Err(HandshakeError::NotAServer),
+    };
+    let old = Digest::named(message).is_none();
+    let _: Progress = connection.sender.send(&[&answer])?;
+    match &patience.next(&mut connection)?[..] {
+        WELCOME => {}
+        FAILURE => return Err(HandshakeError::WrongKey),
+        _ => return Err(HandshakeError::NotAServer),
+    }
+    // Its turn to prove itself. Servers up to 3.11 know no digests by name.
+    let random: [u8; 40] = random();
+    let message = if old { random[..OLD_CHALLENGE].to_vec() } else { [Digest::Sha256.name(), &random].concat() };
+    let _: Progress = connection.sender.send(&[CHALLENGE, &message])?;
+    let proof = patience.next(&mut connection)?;
+    let is_proved = match Digest::named(&proof) {
+        Some((Digest::Sha256, proof)) if !old => Digest::Sha256.is_proved(key, &message, proof),
+        None if old => Digest::Md5.is_proved(key, &message, &proof),
+        _ => false,
+    };
+    let _: Progress = connection.sender.send(&[if is_proved { WELCOME } else { FAILURE }])?;
+    if is_proved { Ok(connection) } else { Err(HandshakeError::ServerUnproven) }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 #[derive(Debug, Clone)]
 pub struct Python {
     /// Its second number: 11 of 3.11.
+    #[allow(dead_code, reason = "every test binary compiles its own copy and uses a part of it")]
     pub minor: u32,
     /// The program.
     pub program: PathBuf,

@@ -37,7 +37,7 @@ mod to_value;
 pub mod write;
 
 pub use from_value::append_value;
-pub use graph::{Effect, Graph, Id, Node};
+pub use graph::{Effect, Graph, Id, Make, Node};
 pub use to_value::{ProxyName, Translation};
 
 /// What begins the kind of an opaque value that is a pickled object.

@@ -12,6 +12,8 @@ const MANAGERS: &str = "multiprocessing.managers";
 /// A proxy in a pickle.
 #[derive(Debug, Clone, Copy)]
 pub struct ProxyName<'g> {
+    /// The name that its type is registered under.
+    pub typeid: &'g str,
     /// What its server calls it.
     pub id: &'g str,
 }
@@ -30,7 +32,7 @@ impl<'g> ProxyName<'g> {
         let Node::Object(token) = graph.get(id) else { return None };
         let (Make::New(class, _), [Effect::State(state)]) = (token.make, &token.effects[..]) else { return None };
         match (graph.global(class)?, graph.tuple(*state)?) {
-            ((MANAGERS, "Token"), [typeid, _, id]) => graph.text(*typeid).and(graph.text(*id)).map(|id| Self { id }),
+            ((MANAGERS, "Token"), [typeid, _, id]) => Some(Self { typeid: graph.text(*typeid)?, id: graph.text(*id)? }),
             _ => None,
         }
     }
