@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Child, fork, wait};
-use multiproc::types::{ArrayProxy, DictProxy, ListProxy, SetProxy, ValueProxy};
-use multiproc::{Result, SyncManager};
+use multiproc::types::{
+    ArrayProxy, DictProxy, ListProxy, NamespaceProxy, PriorityQueueProxy, QueueProxy, SetProxy, ValueProxy,
+};
+use multiproc::{Proxy, Result, SyncManager};
 
 /// What the processes work on.
 #[derive(Clone)]
@@ -92,5 +94,71 @@ fn containers_keep_what_the_killed_had_done_and_let_the_others_go_on() -> Result
     assert!(counts(u32::try_from(inserted.len()).expect("few")));
     // Nothing is held by the dead.
     work(&shared, 0, 1)?;
+    manager.shutdown()
+}
+
+/// Cause, once: what was popped was forgotten at the moment of the answer.
+#[test]
+fn what_is_popped_and_never_arrives_is_put_back() -> Result<()> {
+    let manager = SyncManager::start()?;
+    let list = ListProxy::<u32>::from_iter(&manager, 0..5_u32)?;
+    let set = SetProxy::<u32>::from_iter(&manager, 0..5_u32)?;
+    let dict = DictProxy::<u32, u32>::from_iter(&manager, (0..5_u32).map(|n| (n, n * n)))?;
+    // The takers never look at what they have asked for.
+    let taker = {
+        let (list, set, dict) = (list.clone(), set.clone(), dict.clone());
+        fork(move || {
+            let _popped = (list.defer().pop_at(1), set.defer().pop(), dict.defer().pop_item());
+            loop {
+                std::thread::park();
+            }
+        })
+    };
+    common::eventually("all are taken", || {
+        let lengths = (list.len(), set.len(), dict.len());
+        matches!(lengths, (Ok(4), Ok(4), Ok(4)))
+    });
+    list.pop()?;
+    taker.kill();
+    common::eventually("all are back", || matches!((list.len(), set.len(), dict.len()), (Ok(4), Ok(5), Ok(5))));
+    assert_eq!(list.to_vec()?, [0, 1, 2, 3], "at its index");
+    assert_eq!((set.pop()?, dict.pop_item()?), (Some(4), Some((4, 16))));
+    // What was set anew meanwhile stays.
+    let (gone, taken) = (dict.defer().pop_item(), list.defer().pop());
+    common::eventually("both are taken", || matches!((dict.len(), list.len()), (Ok(3), Ok(3))));
+    dict.insert(3, 1)?;
+    drop((gone, taken));
+    common::eventually("the element is back", || matches!(list.len(), Ok(4)));
+    assert_eq!(dict.get(3)?, Some(1));
+    manager.shutdown()
+}
+
+#[test]
+fn large_vectors_of_numbers_come_out_of_every_container_as_they_went_in() -> Result<()> {
+    let manager = SyncManager::start()?;
+    let large: Vec<f64> = (0..200_000).map(f64::from).collect();
+    let one = std::slice::from_ref(&large);
+    let queue = QueueProxy::<Vec<f64>>::new(&manager, 0)?;
+    queue.put(&large)?;
+    queue.put_many([&large, &large])?;
+    assert_eq!(queue.get()?, large);
+    assert_eq!(queue.get_many(1)?, one);
+    assert_eq!(queue.try_get()?, large);
+    let ranked = PriorityQueueProxy::<Vec<f64>>::new(&manager, 0)?;
+    ranked.put(7, &large)?;
+    assert_eq!(ranked.get()?, (7, large.clone()));
+    let set = SetProxy::<Vec<f64>>::from_iter(&manager, [&large])?;
+    assert_eq!(set.intersection(one)?, one);
+    assert_eq!(set.iter().collect::<Result<Vec<_>>>()?, one);
+    assert_eq!(set.pop()?.as_ref(), Some(&large));
+    let list = ListProxy::<Vec<f64>>::from_iter(&manager, [&large])?;
+    assert_eq!(list.concatenate(&list)?, [large.clone(), large.clone()]);
+    assert_eq!(list.set(0, vec![])?, large);
+    let namespace = NamespaceProxy::new(&manager)?;
+    namespace.set_as::<Vec<f64>>("weights", &large)?;
+    assert_eq!(namespace.get("weights")?.as_ref(), Some(&large));
+    // Other numbers than were put are still read one by one, where they fit.
+    namespace.set("weights", [1_u8, 2])?;
+    assert_eq!(namespace.get::<Vec<f64>>("weights")?, Some(vec![1.0, 2.0]));
     manager.shutdown()
 }

@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bulk::{Received, received};
 use super::element::Element;
+use super::encodes::sent;
 use crate::datum::Datum;
 use crate::error::{Error, Result};
 use crate::object::methods::Methods;
@@ -94,7 +96,7 @@ impl<T: Datum> Iter<T> {
             while batch.len() < max && bytes < BATCH_BYTES && (batch.is_empty() || begin.elapsed() < BATCH_TIME) {
                 // As `fuse`: an end is one for good.
                 let Some(item) = source.next() else { return Ok(None) };
-                let element = match Element::of(&item) {
+                let element = match Element::of(&sent::<T, T>(&item)) {
                     Ok(element) => element,
                     Err(error) => return Err((source, Error::unserializable::<T>(error))),
                 };
@@ -200,7 +202,7 @@ calls! {
     /// The next items, up to `max` and 256 KiB and one; fewer where they take the iterator longer than 1 ms. None at its end (or where none were asked for).
     ///
     /// Waits for the first of them. A panic of the iterator is [`Error::Panicked`], once, and its end; an item that can't be sent is an error, and passed over.
-    fn next_batch(&self, max: usize) -> Vec<T> { "next_batch"(max) }
+    fn next_batch(&self, max: usize) -> Vec<T> { "next_batch"(max) => received }
 
     /// The next item; `None` at the end. As [`next_batch`](Self::next_batch) of one.
     #[doc(alias = "__next__")]
@@ -210,8 +212,8 @@ calls! {
     fn close(&self) -> () { "close"() }
 }
 
-fn first<T>(batch: Vec<T>) -> Option<T> {
-    batch.into_iter().next()
+fn first<T>(batch: Vec<Received<T>>) -> Option<T> {
+    batch.into_iter().next().map(Received::into_inner)
 }
 
 impl<T: Datum> IteratorProxy<T> {

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::dict::Dict;
 use super::element::{Element, elements};
-use super::encodes::Slot;
+use super::encodes::{Encodes, Slot, sent};
 use super::update::{self, Updated};
 use crate::datum::Datum;
 use crate::error::Result;
@@ -158,6 +158,23 @@ impl NamespaceProxy {
     /// Makes a namespace of a struct's fields, or of a map with names as keys.
     pub fn of(manager: &impl AsRef<Maker>, attributes: &impl Serialize) -> Result<Self> {
         manager.as_ref().construct_by_value::<Namespace, Self, _>("new", &(attributes,))
+    }
+
+    /// As [`set`](Self::set), with the attribute's type named: by that, a large vector of numbers is sent as one block.
+    ///
+    /// ```
+    /// # use multiproc::{SyncManager, types::NamespaceProxy};
+    /// # fn main() -> multiproc::Result<()> {
+    /// # let manager = SyncManager::start()?;
+    /// # let model = NamespaceProxy::new(&manager)?;
+    /// let weights = vec![0.5; 1_000_000];
+    /// model.set_as::<Vec<f64>>("weights", &weights)?;
+    /// assert_eq!(model.get::<Vec<f64>>("weights")?, Some(weights));
+    /// # manager.shutdown()
+    /// # }
+    /// ```
+    pub fn set_as<V: Datum>(&self, name: &str, value: impl Encodes<V>) -> Result<()> {
+        self.set(name, sent::<V, _>(&value))
     }
 
     /// An attribute; `None` where there is none of that name.

@@ -7,7 +7,7 @@ use super::referent::Dict;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::{Maker, Proxy};
-use crate::types::bulk::received;
+use crate::types::bulk::{Received, received};
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 use crate::types::update;
 
@@ -61,9 +61,9 @@ calls! {
     #[doc(alias = "__delitem__")]
     fn remove(&self, key: impl Encodes<K>) -> Option<V> { "remove"(sent::<K, _>(&key)) => Slot::into_inner }
 
-    /// Removes the entry that was inserted last.
+    /// Removes the entry that was inserted last; one whose taker dies before it has arrived is put back.
     #[doc(alias = "popitem")]
-    fn pop_item(&self) -> Option<(K, V)> { "pop_item"() => Slot::into_inner }
+    fn pop_item(&self) -> Option<(K, V)> { "pop_item"() => |entry: Slot<(K, Received<V>)>| entry.into_inner().map(|(key, value)| (key, value.into_inner())) }
 
     /// Whether the key has a value.
     #[doc(alias = "__contains__")]
@@ -77,7 +77,7 @@ calls! {
     fn clear(&self) -> () { "clear"() }
 
     /// All keys, in order.
-    fn keys(&self) -> Vec<K> { "keys"() }
+    fn keys(&self) -> Vec<K> { "keys"() => received }
 
     /// All values, in the order of their keys.
     fn values(&self) -> Vec<V> { "values"() => received }
@@ -168,7 +168,7 @@ impl<K: Datum, V: Datum> DictProxy<K, V> {
         expected: Option<&V>,
         new: Option<&V>,
     ) -> Result<std::result::Result<Option<V>, Option<V>>> {
-        let arguments = (sent::<K, _>(&key), Slot(expected), Slot(new));
+        let arguments = (sent::<K, _>(&key), Slot(expected.map(sent::<V, V>)), Slot(new.map(sent::<V, V>)));
         let (equal, there): (bool, Slot<V>) = self.base().invoke_by_value("compare_exchange", &arguments)?;
         Ok(if equal { Ok(there.into_inner()) } else { Err(there.into_inner()) })
     }

@@ -49,6 +49,18 @@ impl Entries<Held> {
     }
 }
 
+impl Inner {
+    /// An entry that was taken out has not arrived. It stays away where the key was set anew.
+    fn put_back(&self, key: Element, value: Element) {
+        // It had one when it was inserted.
+        let Ok(key) = Key::new(key) else { return };
+        let mut state = self.state.lock();
+        if !state.contains(&key.canonical) {
+            state.set(key, value);
+        }
+    }
+}
+
 impl Cells for Inner {
     type Cell = Canonical;
 
@@ -157,7 +169,15 @@ impl Dict {
     fn pop_item(&self, call: &mut Invocation<'_>) -> Outcome {
         let () = call.arguments()?;
         let popped = self.inner.state.lock().pop_last();
-        call.answer(&Slot(popped.as_ref().map(|entry| (&entry.key, &entry.value.value))))
+        let Some(Entry { key, value }) = popped else { return call.answer(&Slot(None::<()>)) };
+        let answered = call.answer(&Slot(Some((&key, &value.value))))?;
+        let inner = Arc::downgrade(&self.inner);
+        call.put_back_by(move || {
+            if let Some(inner) = inner.upgrade() {
+                inner.put_back(key, value.value);
+            }
+        });
+        Ok(answered)
     }
 
     fn extend(&self, call: &mut Invocation<'_>) -> Outcome {

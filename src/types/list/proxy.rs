@@ -10,7 +10,7 @@ use super::referent::List;
 use crate::datum::Datum;
 use crate::error::{CallError, Result};
 use crate::proxy::{Maker, Proxy};
-use crate::types::bulk::received;
+use crate::types::bulk::{Received, received};
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 use crate::types::sequence::{Index, SequenceError, Slice};
 use crate::types::update;
@@ -21,8 +21,9 @@ proxy_type! {
     /// Places are named as in Python: `-1` is the last one ([`Index`]), and slices may have negative ends and steps ([`Slice`]). Calls block until the server has
     /// answered, and fail only as every call may ([`Error`](crate::Error)), where what comes back is no `T`, or as they say themselves.
     ///
-    /// Elements may be proxies, of this server's objects: those live as long as the list holds them, or anybody else does. An element that is taken out
-    /// is gone even if its taker is killed before it has arrived; for work that must not be lost there are queues.
+    /// Elements may be proxies, of this server's objects: those live as long as the list holds them, or anybody else does. An element that is
+    /// [popped](Self::pop) goes back to its index (or the end, where the list is shorter by then) if its taker dies before it has arrived. One that has arrived is the taker's: for work
+    /// that must be done there are queues, which know what is done.
     ///
     /// ```
     /// use multiproc::{SyncManager, types::ListProxy};
@@ -61,7 +62,7 @@ calls! {
 
     /// Sets the element at an index; the former one back. An error where there is no such place.
     #[doc(alias = "__setitem__")]
-    fn set(&self, index: impl Into<Index>, value: impl Encodes<T>) -> T, SequenceError { "set"(index.into(), sent::<T, _>(&value)) }
+    fn set(&self, index: impl Into<Index>, value: impl Encodes<T>) -> T, SequenceError { "set"(index.into(), sent::<T, _>(&value)) => Received::into_inner }
 
     /// Removes the elements of a slice.
     #[doc(alias = "__delitem__")]
@@ -159,7 +160,7 @@ impl<T: Datum> ListProxy<T> {
     /// The elements of this list, and behind them those of another, or of anything that is sent as a list: `l + other`. The list stays as it is.
     #[doc(alias = "__add__")]
     pub fn concatenate(&self, other: &impl Serialize) -> Result<Vec<T>> {
-        self.base().invoke_by_value("concatenate", &(other,))
+        self.base().invoke_by_value("concatenate", &(other,)).map(received)
     }
 
     /// Replaces the elements of a slice by others: by as many as there are, where the slice has no step; else by as many as it has places.

@@ -301,9 +301,20 @@ impl List {
     fn pop(&self, call: &mut Invocation<'_>) -> Outcome {
         let (index,) = call.arguments::<(Index,)>()?;
         let mut state = self.inner.state.lock();
-        let popped = index.within(state.items.len()).and_then(|place| state.remove(place));
+        let place = index.within(state.items.len());
+        let popped = place.and_then(|place| state.remove(place).map(|item| (place, item.value)));
         drop(state);
-        call.answer(&Slot(popped.map(|item| item.value)))
+        let Some((place, value)) = popped else { return call.answer(&Slot(None::<()>)) };
+        let answered = call.answer(&Slot(Some(&value)))?;
+        let inner = Arc::downgrade(&self.inner);
+        call.put_back_by(move || {
+            let Some(inner) = inner.upgrade() else { return };
+            let mut state = inner.state.lock();
+            let place = place.min(state.items.len());
+            let version = state.written();
+            state.items.insert(place, Item { value, version });
+        });
+        Ok(answered)
     }
 
     fn remove_value(&self, call: &mut Invocation<'_>) -> Outcome {

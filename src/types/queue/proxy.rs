@@ -10,6 +10,7 @@ use crate::client::FAREWELL;
 use crate::datum::Datum;
 use crate::error::{CallError, Error, Result};
 use crate::proxy::{Maker, Proxy};
+use crate::types::bulk::Received;
 use crate::types::encodes::{Encodes, sent, sent_all};
 
 /// What the calls of queues return.
@@ -71,6 +72,11 @@ impl<T, E: Encodes<T>> Encodes<(i64, T)> for WithPriority<E> {
     }
 }
 
+/// An item with its priority, as it was taken.
+fn ranked<T>((priority, item): (i64, Received<T>)) -> (i64, T) {
+    (priority, item.into_inner())
+}
+
 /// The items of a queue, as they are got one by one. Ends when the queue is shut down and empty, or after an error.
 #[derive(Debug)]
 pub struct QueueIter<Q> {
@@ -78,7 +84,7 @@ pub struct QueueIter<Q> {
 }
 
 macro_rules! queue_proxy {
-    ($(#[$attribute:meta])* $proxy:ident, $deferred:ident, $referent:ident, $item:ty) => {
+    ($(#[$attribute:meta])* $proxy:ident, $deferred:ident, $referent:ident, $item:ty, $taken:expr) => {
         proxy_type! {
             $(#[$attribute])*
             pub struct $proxy<T>, $deferred;
@@ -91,20 +97,20 @@ macro_rules! queue_proxy {
             ///
             /// # Errors
             /// [`QueueError::ShutDown`] when the queue is shut down and empty. An item that is no `T` is an error, and gone.
-            fn get(&self) -> $item, QueueError { "get"() }
+            fn get(&self) -> $item, QueueError { "get"() => $taken }
 
             /// Takes the next item, if there is one now.
             ///
             /// # Errors
             /// [`QueueError::Empty`], [`QueueError::ShutDown`].
             #[doc(alias = "get_nowait")]
-            fn try_get(&self) -> $item, QueueError { "try_get"() }
+            fn try_get(&self) -> $item, QueueError { "try_get"() => $taken }
 
             /// Takes up to `max` items in one message, of 256 KiB and one item at the most; waits as long as there is none.
             ///
             /// # Errors
             /// [`QueueError::ShutDown`] when the queue is shut down and empty.
-            fn get_many(&self, max: usize) -> Vec<$item>, QueueError { "get_many"(max) }
+            fn get_many(&self, max: usize) -> Vec<$item>, QueueError { "get_many"(max) => |items: Vec<_>| items.into_iter().map($taken).collect() }
 
             /// How many items there are now.
             #[doc(alias = "qsize")]
@@ -316,7 +322,7 @@ queue_proxy! {
     /// ```
     ///
     /// A program that is a server shares one of its own by name: see [`Queue`].
-    QueueProxy, QueueDeferred, Queue, T
+    QueueProxy, QueueDeferred, Queue, T, Received::into_inner
 }
 
 plain_puts!(QueueProxy, QueueDeferred, Queue);
@@ -339,7 +345,7 @@ queue_proxy! {
     /// # manager.shutdown()
     /// # }
     /// ```
-    LifoQueueProxy, LifoQueueDeferred, LifoQueue, T
+    LifoQueueProxy, LifoQueueDeferred, LifoQueue, T, Received::into_inner
 }
 
 plain_puts!(LifoQueueProxy, LifoQueueDeferred, LifoQueue);
@@ -363,7 +369,7 @@ queue_proxy! {
     /// # manager.shutdown()
     /// # }
     /// ```
-    JoinableQueueProxy, JoinableQueueDeferred, JoinableQueue, T
+    JoinableQueueProxy, JoinableQueueDeferred, JoinableQueue, T, Received::into_inner
 }
 
 plain_puts!(JoinableQueueProxy, JoinableQueueDeferred, JoinableQueue);
@@ -383,7 +389,7 @@ queue_proxy! {
     /// # manager.shutdown()
     /// # }
     /// ```
-    PriorityQueueProxy, PriorityQueueDeferred, PriorityQueue, (i64, T)
+    PriorityQueueProxy, PriorityQueueDeferred, PriorityQueue, (i64, T), ranked
 }
 
 calls! {

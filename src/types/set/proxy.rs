@@ -8,6 +8,7 @@ use super::referent::{Combine, Relation, Set};
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::{Maker, Proxy};
+use crate::types::bulk::received;
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 
 proxy_type! {
@@ -48,28 +49,28 @@ pub trait SetOperand<T> {
     fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
+impl<T: Datum> SetOperand<T> for SetProxy<T> {
+    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize(serializer)
+    }
+}
+
 macro_rules! set_operands {
     ($([$($bounds:tt)*] $operand:ty;)*) => {$(
         impl<T: Datum $($bounds)*> SetOperand<T> for $operand {
             fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.serialize(serializer)
+                sent_all::<T, _>(self).serialize(serializer)
             }
         }
     )*};
 }
 
 set_operands! {
-    [] SetProxy<T>;
     [, H] HashSet<T, H>;
     [] BTreeSet<T>;
     [] Vec<T>;
     [] [T];
-}
-
-impl<T: Datum, const N: usize> SetOperand<T> for [T; N] {
-    fn encode<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.as_slice().serialize(serializer)
-    }
+    [, const N: usize] [T; N];
 }
 
 /// An operand on its way out.
@@ -100,7 +101,7 @@ calls! {
     #[doc(alias = "__contains__")]
     fn contains(&self, value: impl Encodes<T>) -> bool { "contains"(sent::<T, _>(&value)) }
 
-    /// Takes out the element that was inserted last; `None` where the set is empty.
+    /// Takes out the element that was inserted last; `None` where the set is empty. One whose taker dies before it has arrived is put back.
     fn pop(&self) -> Option<T> { "pop"() => Slot::into_inner }
 
     /// How many elements there are.
@@ -112,23 +113,23 @@ calls! {
 
     /// All elements, in order, in one message. [`iter`](Self::iter) takes them bit by bit.
     #[doc(alias = "copy")]
-    fn to_vec(&self) -> Vec<T> { "to_vec"() }
+    fn to_vec(&self) -> Vec<T> { "to_vec"() => received }
 
     /// What is in either of two sets: these in their order, then the others.
     #[doc(alias = "__or__")]
-    fn union(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Union, operand(other)) }
+    fn union(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Union, operand(other)) => received }
 
     /// What is in both.
     #[doc(alias = "__and__")]
-    fn intersection(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Intersection, operand(other)) }
+    fn intersection(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Intersection, operand(other)) => received }
 
     /// What is in this set and not in the other.
     #[doc(alias = "__sub__")]
-    fn difference(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Difference, operand(other)) }
+    fn difference(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::Difference, operand(other)) => received }
 
     /// What is in one of the sets and not in both.
     #[doc(alias = "__xor__")]
-    fn symmetric_difference(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::SymmetricDifference, operand(other)) }
+    fn symmetric_difference(&self, other: &(impl SetOperand<T> + ?Sized)) -> Vec<T> { "combined"(Combine::SymmetricDifference, operand(other)) => received }
 
     /// Inserts what is in the other.
     #[doc(alias = "update")]
@@ -225,8 +226,9 @@ impl<T: Datum> Iterator for SetIter<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.fetched.len() == 0 && !self.ends {
-            match self.set.base().invoke_by_value::<_, (u64, Vec<T>)>("batch", &(self.after,)) {
+            match self.set.base().invoke_by_value("batch", &(self.after,)) {
                 Ok((last, elements)) => {
+                    let elements = received(elements);
                     self.ends = elements.is_empty();
                     self.after = last;
                     self.fetched = elements.into_iter();

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::ser::{Serialize, Serializer};
 use serde::{Deserialize, Serialize as Derived};
@@ -22,7 +23,7 @@ use crate::types::entries::{Entries, Entry, Key, canonical};
 /// The referent of a [`SetProxy`]: elements of any types.
 #[derive(Default)]
 pub struct Set {
-    state: Mutex<Entries<()>>,
+    state: Arc<Mutex<Entries<()>>>,
 }
 
 /// How two sets are combined.
@@ -100,6 +101,14 @@ fn combine(state: &mut Entries<()>, with: Combine, others: &[Key]) -> Vec<Entry<
     }
 }
 
+/// An element that was taken out has not arrived.
+fn put_back(state: &Mutex<Entries<()>>, element: Element) {
+    // It had one when it was inserted.
+    let Ok(key) = Key::new(element) else { return };
+    let superfluous = state.lock().insert(key, ());
+    drop(superfluous);
+}
+
 fn stands(state: &Entries<()>, how: Relation, others: &[Key]) -> bool {
     let theirs: HashSet<&Canonical> = others.iter().map(|key| &key.canonical).collect();
     let common = theirs.iter().filter(|key| state.contains(key)).count();
@@ -142,7 +151,15 @@ impl Set {
     fn pop(&self, call: &mut Invocation<'_>) -> Outcome {
         let () = call.arguments()?;
         let popped = self.state.lock().pop_last();
-        call.answer(&Slot(popped.as_ref().map(|entry| &entry.key)))
+        let Some(entry) = popped else { return call.answer(&Slot(None::<()>)) };
+        let answered = call.answer(&Slot(Some(&entry.key)))?;
+        let state = Arc::downgrade(&self.state);
+        call.put_back_by(move || {
+            if let Some(state) = state.upgrade() {
+                put_back(&state, entry.key);
+            }
+        });
+        Ok(answered)
     }
 
     fn len(&self, call: &mut Invocation<'_>) -> Outcome {
@@ -235,7 +252,7 @@ impl Referent for Set {
             let (values,) = elements::<(Vec<Element>,)>(call)?;
             let mut entries = Entries::default();
             combine(&mut entries, Combine::Union, &keys(values)?);
-            Ok(Self { state: Mutex::new(entries) })
+            Ok(Self { state: Arc::new(Mutex::new(entries)) })
         });
         table.dynamic("insert", &["value"], Self::insert);
         table.dynamic("remove", &["value"], Self::remove);
