@@ -10,12 +10,12 @@ use multiproc::{Proxy, SyncManager};
 use crate::clients::Call;
 
 #[derive(Default)]
-pub struct Counter {
+pub struct Tally {
     count: AtomicI64,
 }
 
 #[multiproc::referent]
-impl Counter {
+impl Tally {
     pub fn new() -> Self {
         Self::default()
     }
@@ -57,19 +57,19 @@ pub enum Way {
 
 pub struct Multiproc {
     pub manager: SyncManager,
-    counter: CounterProxy,
+    counter: TallyProxy,
 }
 
 impl Multiproc {
     pub fn start(way: Way) -> Result<Self> {
-        let builder = SyncManager::builder().register::<Counter>().register::<Store>();
+        let builder = SyncManager::builder().register::<Tally>().register::<Store>();
         let builder = match way {
             Way::Ring => builder,
             Way::Socket => builder.ring(false),
             Way::Tcp => builder.address(("127.0.0.1", 0)),
         };
         let manager = builder.start()?;
-        let counter = CounterProxy::new(&manager)?;
+        let counter = TallyProxy::new(&manager)?;
         Ok(Self { manager, counter })
     }
 
@@ -152,9 +152,9 @@ impl Multiproc {
 
     /// Microseconds of making and dropping an object.
     pub fn make_and_drop(&self) -> Result<Call> {
-        let manager = SyncManager::builder().register::<Counter>().address(self.manager.address()).connect()?;
+        let manager = SyncManager::builder().register::<Tally>().address(self.manager.address()).connect()?;
         Ok(Box::new(move || {
-            drop(CounterProxy::new(&manager)?);
+            drop(TallyProxy::new(&manager)?);
             Ok(1)
         }))
     }
