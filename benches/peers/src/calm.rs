@@ -59,7 +59,11 @@ pub fn runs<T>(wanted: usize, mut measure: impl FnMut() -> anyhow::Result<T>) ->
     for _ in 0..3 * wanted {
         let before = calm();
         let run = measure()?;
-        if before && calm() { kept.push(run) } else { others.push(run) }
+        if before && calm() {
+            kept.push(run)
+        } else {
+            others.push(run)
+        }
         if kept.len() == wanted {
             break;
         }

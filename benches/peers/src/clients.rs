@@ -23,7 +23,8 @@ impl<T> Shared<T> {
     pub fn zeroed() -> Result<Self> {
         let size = NonZero::new(size_of::<T>()).context("a size")?;
         // SAFETY: a fresh mapping of the size of a `T`, whose bytes are zero.
-        let at = unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
+        let at =
+            unsafe { mmap_anonymous(None, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
         Ok(Self { at: at.cast() })
     }
 
@@ -119,7 +120,12 @@ pub fn measure(count: usize, time: Duration, connect: impl Fn(usize) -> Result<C
 }
 
 /// As [`measure`], with a rest before each call, which is not counted.
-pub fn measure_rested(count: usize, time: Duration, rest: Duration, connect: impl Fn(usize) -> Result<Call>) -> Result<Figures> {
+pub fn measure_rested(
+    count: usize,
+    time: Duration,
+    rest: Duration,
+    connect: impl Fn(usize) -> Result<Call>,
+) -> Result<Figures> {
     let start = Shared::<Start>::zeroed()?;
     let histograms = (0..count).map(|_| Shared::<Histogram>::zeroed()).collect::<Result<Vec<_>>>()?;
     let clients = histograms

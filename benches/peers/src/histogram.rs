@@ -14,7 +14,11 @@ pub struct Histogram {
 
 fn bucket(nanos: u64) -> usize {
     let power = 63 - nanos.max(1).leading_zeros() as usize;
-    let fine = if power >= 5 { (nanos >> (power - 5)) as usize & (FINE - 1) } else { (nanos << (5 - power)) as usize & (FINE - 1) };
+    let fine = if power >= 5 {
+        (nanos >> (power - 5)) as usize & (FINE - 1)
+    } else {
+        (nanos << (5 - power)) as usize & (FINE - 1)
+    };
     (power * FINE + fine).min(BUCKETS - 1)
 }
 

@@ -75,7 +75,8 @@ impl Report {
         for gate in &self.gates {
             let sign = if gate.at_most { "≤" } else { "≥" };
             let Gate { what, ratio, gate: limit, aim, .. } = gate;
-            let _ = writeln!(text, "| {what} | {ratio:.4} | {sign} {limit:.4} | {sign} {aim:.4} | {} |", gate.verdict());
+            let _ =
+                writeln!(text, "| {what} | {ratio:.4} | {sign} {limit:.4} | {sign} {aim:.4} | {} |", gate.verdict());
         }
         for Table { title, note, head, rows } in &self.tables {
             let _ = write!(text, "\n## {title}\n\n");
@@ -112,7 +113,8 @@ impl Report {
         }))?;
         chart.draw_series(self.bars.iter().enumerate().map(|(place, (name, rate))| {
             let y = count - 1 - place as i32;
-            EmptyElement::at((1.1e3, y)) + Text::new(format!("{name}: {rate:.0}"), (4, -22), ("sans-serif", 14).into_font())
+            EmptyElement::at((1.1e3, y))
+                + Text::new(format!("{name}: {rate:.0}"), (4, -22), ("sans-serif", 14).into_font())
         }))?;
         area.present()?;
         Ok(())

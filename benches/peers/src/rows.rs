@@ -105,7 +105,11 @@ impl Bench {
 
     fn machine(&mut self) -> Result<()> {
         let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = model.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown processor").to_owned();
+        let model = model
+            .lines()
+            .find_map(|line| line.strip_prefix("model name\t: "))
+            .unwrap_or("unknown processor")
+            .to_owned();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let remarks = &mut self.report.remarks;
         remarks.push(format!("{} processors ({model}), Linux {}", processors().len(), kernel.trim()));
@@ -146,7 +150,9 @@ impl Bench {
         add(self, "bare shared memory, both sides spinning", (memory, "–".into()));
         add(self, "bare unix socket", (socket, "–".into()));
         let mut own = None;
-        for (name, way) in [("multiproc", Way::Ring), ("multiproc, unix socket", Way::Socket), ("multiproc, tcp", Way::Tcp)] {
+        for (name, way) in
+            [("multiproc", Way::Ring), ("multiproc, unix socket", Way::Socket), ("multiproc, tcp", Way::Tcp)]
+        {
             let peer = Multiproc::start(way)?;
             let measured = self.repeat(|| measure(1, time, |_| peer.client()))?;
             if way == Way::Ring {
@@ -232,7 +238,13 @@ impl Bench {
         for (count, gate, aim) in [(1, 12.0, 20.0), (8, 12.0, 20.0), (32, 9.0, 16.0)] {
             let own = by_count.iter().find(|(clients, _)| *clients == count).map(|(_, figures)| figures.rate);
             let ratio = own.zip(self.redis_at_8).map(|(own, redis)| own / redis);
-            self.gate(&format!("calls/s at {count} clients against Redis at 8 (redis-benchmark)"), ratio, gate, aim, false);
+            self.gate(
+                &format!("calls/s at {count} clients against Redis at 8 (redis-benchmark)"),
+                ratio,
+                gate,
+                aim,
+                false,
+            );
         }
         for (count, figures) in by_count.iter().filter(|(count, _)| matches!(count, 8 | 32)) {
             self.gate(&format!("fairness at {count} clients"), Some(figures.fairness), 0.6, 0.8, false);
@@ -258,7 +270,13 @@ impl Bench {
                 (own_at_8, self.redis_pipelined) = (Some(by_16), redis_16);
             }
             let told = |rate: Option<f64>| rate.map_or("".into(), |rate| format!("{rate:.0}"));
-            table.row([count.to_string(), format!("{by_16:.0}"), format!("{by_128:.0}"), told(redis_16), told(redis_128)]);
+            table.row([
+                count.to_string(),
+                format!("{by_16:.0}"),
+                format!("{by_128:.0}"),
+                told(redis_16),
+                told(redis_128),
+            ]);
         }
         self.report.tables.push(table);
         let ratio = own_at_8.zip(self.redis_pipelined).map(|(own, redis)| own / redis);
@@ -397,7 +415,11 @@ impl Bench {
         ends.set()?;
         clients.into_iter().try_for_each(Forked::wait)?;
         let each = after.saturating_sub(before) as f64 / (count * EACH) as f64;
-        let mut table = Table::new("Parked connections", "Server memory, its processes' own and its share of what is shared.", &["connections", "bytes each"]);
+        let mut table = Table::new(
+            "Parked connections",
+            "Server memory, its processes' own and its share of what is shared.",
+            &["connections", "bytes each"],
+        );
         table.row([(count * EACH).to_string(), format!("{each:.0}")]);
         self.report.tables.push(table);
         self.gate("memory per parked connection, server side, bytes", Some(each), 512.0, 128.0, true);
@@ -418,7 +440,8 @@ impl Bench {
         let begin = (processor_time(pid)?, processor_time(own)?, Instant::now());
         std::thread::sleep(Duration::from_secs(5));
         let server = (processor_time(pid)? - begin.0) as f64 / begin.2.elapsed().as_nanos() as f64;
-        let mut table = Table::new("Idle", "Share of a processor over 5 s without calls, after thousands.", &["", "share"]);
+        let mut table =
+            Table::new("Idle", "Share of a processor over 5 s without calls, after thousands.", &["", "share"]);
         table.row(["server".into(), format!("{server:.6}")]);
         self.report.tables.push(table);
         self.gate("CPU use, everything idle (share of a processor)", Some(server), 0.0001, 0.0, true);
@@ -469,8 +492,15 @@ impl Bench {
         for count in [1, 8] {
             let measured: Vec<_> = (0..3).map(|_| measure(count, time, |_| ring.client())).collect::<Result<_>>()?;
             let own = summary(&Runs { calm: measured, disturbed: 0 }).0;
-            let bare = if count == 1 { format!("{:.0}", yardstick::socket(time, Duration::ZERO)?.rate) } else { "".into() };
-            table.row([count.to_string(), format!("{:.0}", own.rate), format!("{:.2}", own.p50), format!("{:.0}", own.p999), bare]);
+            let bare =
+                if count == 1 { format!("{:.0}", yardstick::socket(time, Duration::ZERO)?.rate) } else { "".into() };
+            table.row([
+                count.to_string(),
+                format!("{:.0}", own.rate),
+                format!("{:.2}", own.p50),
+                format!("{:.0}", own.p999),
+                bare,
+            ]);
         }
         drop(hogs);
         self.report.tables.push(table);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::{Context as _, Result};
+use remoc::prelude::*;
 use remoc::rtc;
 use remoc::rtc::ServerShared as _;
-use remoc::prelude::*;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::clients::{Call, Forked};
