@@ -5,12 +5,12 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use common::raw::{CONTROL, DATA, KEY, Raw, SERVER, cancel, lost, release};
+use common::raw::{CONTROL, DATA, KEY, Raw, SERVER, cancel, decline, lost, release};
 use common::{Child, alone, bare_clone, eventually, exit, fork, wait};
 use multiproc::{BaseManager, Builder, Error, Proxy, Responder};
 
@@ -18,6 +18,8 @@ use multiproc::{BaseManager, Builder, Error, Proxy, Responder};
 pub struct Chatter {
     said: AtomicU64,
     pondering: Mutex<Vec<Responder<u64>>>,
+    /// How often what `take` gives has come back.
+    returned: Arc<AtomicU64>,
 }
 
 /// How long what it says is.
@@ -37,6 +39,18 @@ impl Chatter {
     /// Never answers.
     pub fn ponder(&self, responder: Responder<u64>) {
         self.pondering.lock().unwrap().push(responder);
+    }
+
+    /// Gives something away that is put back where it does not arrive.
+    pub fn take(&self, responder: Responder<u64>) {
+        let returned = Arc::clone(&self.returned);
+        responder.respond_or_put_back(&1, move || {
+            returned.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+
+    pub fn returned(&self) -> u64 {
+        self.returned.load(Ordering::SeqCst)
     }
 
     pub fn said(&self) -> u64 {
@@ -177,6 +191,28 @@ fn a_grant_on_a_broken_connection_is_kept_until_the_client_says_how_far_it_had_r
             control.frame(&release(object, 1));
         }
         come_to(&manager, 0);
+    }
+    manager.shutdown().unwrap();
+}
+
+/// Symptom: a queue item that its receiver had declined was gone. Cause: where the client told of a broken connection before the server had noticed, what it had declined
+/// there, read only at that, was dropped instead of put back.
+#[test]
+fn what_was_declined_on_a_connection_that_is_told_to_be_broken_is_put_back() {
+    let _alone = alone();
+    let manager = builder().start().unwrap();
+    let chatter = ChatterProxy::new(&manager).unwrap();
+    let object = first(&manager);
+    let mut control = Raw::proven(&manager, CONTROL, CLIENT, 0);
+    for connection in 1..=5 {
+        let mut data = Raw::proven(&manager, DATA, CLIENT, connection);
+        data.call(1, object, "take");
+        data.hear().expect("it is given away");
+        // Holds up what comes behind it, so that the server has not read that it is declined.
+        data.call_after(u64::MAX, 2, object, "said");
+        data.frame(&decline(1));
+        control.frame(&lost(connection, 1));
+        eventually("it is put back", || chatter.returned().unwrap() == connection);
     }
     manager.shutdown().unwrap();
 }

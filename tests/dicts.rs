@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use common::{Child, eventually, fork, wait};
 use multiproc::types::{CounterProxy, DictProxy};
-use multiproc::{Error, Result, SyncManager, Value};
+use multiproc::{BaseProxy, Error, Proxy, Result, SyncManager, Value};
 use proptest::prelude::*;
 
 fn manager() -> SyncManager {
@@ -256,4 +256,54 @@ fn a_dict_is_a_map_in_order_of_insertion() {
         }
     });
     manager.shutdown().expect("an end");
+}
+
+/// An object that looks into a dict when it ends.
+pub struct Curious {
+    dict: DictProxy<u32, u32>,
+    looked: CounterProxy,
+}
+
+#[multiproc::referent]
+impl Curious {
+    /// With its proxy in the dict, it looks at that.
+    pub fn new(dict: BaseProxy, looked: CounterProxy) -> Self {
+        Self { dict: DictProxy::from_base(dict), looked }
+    }
+}
+
+impl Drop for Curious {
+    fn drop(&mut self) {
+        if self.dict.len().is_ok() {
+            let _ = self.looked.add(1);
+        }
+    }
+}
+
+/// Symptom: a client that removed a value by `update` hung, and everybody who used the dict after it. Cause: what the dict had held was dropped under its lock, and the
+/// destructor of an object that thereby ended used the dict.
+#[test]
+fn what_leaves_a_dict_is_dropped_outside_of_its_lock() -> Result<()> {
+    let manager = SyncManager::builder().register::<Curious>().start()?;
+    let dict = DictProxy::<u32, CuriousProxy>::new(&manager)?;
+    let looked = CounterProxy::new(&manager, 0)?;
+    let hasty = dict.with_timeout(common::LIMIT);
+    type Removal = fn(&DictProxy<u32, CuriousProxy>) -> Result<()>;
+    let removals: [Removal; 5] = [
+        |dict| dict.update(1, |_| None).map(drop),
+        |dict| dict.remove(1).map(drop),
+        |dict| dict.pop_item().map(drop),
+        DictProxy::clear,
+        |dict| {
+            let there = dict.get(1)?;
+            dict.compare_exchange(1, there.as_ref(), None).map(drop)
+        },
+    ];
+    for (number, removal) in (1..).zip(removals) {
+        hasty.insert(1, CuriousProxy::new(&manager, dict.base().clone(), looked.clone())?)?;
+        removal(&hasty)?;
+        eventually("its end has looked", || looked.with_timeout(common::LIMIT).get().expect("a number") == number);
+        assert_eq!(hasty.len()?, 0);
+    }
+    manager.shutdown()
 }

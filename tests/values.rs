@@ -352,3 +352,221 @@ fn run(array: &ArrayProxy<i16>, model: &mut [i16], step: &Step) -> Result<()> {
     }
     Ok(())
 }
+
+/// Symptom: a guard that was leaked kept its value locked until its process ended. Cause: nobody told the server of its thread's end.
+#[test]
+fn a_leaked_guards_lock_goes_on_when_its_thread_ends() -> Result<()> {
+    let manager = manager();
+    let value = ValueProxy::<u32>::new(&manager, 1)?;
+    for waits in [false, true] {
+        let next = || value.with_timeout(common::LIMIT).lock().map(|guard| (guard.was_abandoned(), *guard));
+        let held = AtomicBool::new(false);
+        let told = thread::scope(|scope| {
+            let leaks = scope.spawn(|| {
+                let mut guard = value.lock().expect("a lock");
+                *guard = 7;
+                held.store(true, Ordering::Release);
+                if waits {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                std::mem::forget(guard);
+            });
+            eventually("it is locked", || held.load(Ordering::Acquire));
+            if !waits {
+                leaks.join().expect("no panic");
+            }
+            next()
+        })?;
+        assert_eq!(told, (true, 1), "the value is what it was");
+        assert_eq!(next()?, (false, 1), "told once");
+    }
+    manager.shutdown()
+}
+
+/// Symptom: who locked a value whose last holder had been killed was not told so. Cause: it was only told to those who waited at that moment.
+#[test]
+fn who_comes_late_is_told_that_the_lock_was_abandoned() -> Result<()> {
+    let manager = manager();
+    let value = ValueProxy::<u32>::new(&manager, 1)?;
+    let holds = CounterProxy::new(&manager, 0)?;
+    let holder = {
+        let (value, holds) = (value.clone(), holds.clone());
+        fork(move || {
+            let _guard = value.lock().expect("a lock");
+            holds.add(1).expect("a count");
+            loop {
+                thread::park();
+            }
+        })
+    };
+    eventually("the child has the lock", || holds.get().expect("a number") == 1);
+    holder.kill();
+    // Waits until the server has noticed. Writes do not take away what the next holder is told.
+    value.set(2)?;
+    assert_eq!(value.update(|n| n + 1)?, 3);
+    assert!(value.lock()?.was_abandoned());
+    assert!(!value.lock()?.was_abandoned(), "told once");
+    manager.shutdown()
+}
+
+/// What a process has in memory, in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Those who wait for the lock, and writes that do.
+#[test]
+fn forty_thousand_timeouts_leave_nothing_behind() -> Result<()> {
+    const AT_ONCE: usize = 1000;
+    let manager = manager();
+    let value = ValueProxy::<u32>::new(&manager, 1)?;
+    let guard = value.lock()?;
+    let time_out = |times: usize| {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..times / 80 {
+                        assert!(value.try_lock_for(Duration::from_millis(1)).expect("an answer").is_none());
+                    }
+                });
+            }
+            let twin = value.with_timeout(Duration::from_millis(1)).defer();
+            for _ in 0..times / AT_ONCE {
+                let waiting: Vec<_> = (0..AT_ONCE).map(|_| twin.set(9)).collect();
+                for set in waiting {
+                    assert!(matches!(set.wait(), Err(Error::Timeout { .. })));
+                }
+            }
+        });
+    };
+    let server = manager.pid().expect("a server of ours");
+    time_out(5 * AT_ONCE);
+    let before = resident(server);
+    time_out(40 * AT_ONCE);
+    let after = resident(server);
+    // A third of what the writes alone would take, had they stayed.
+    assert!(after < before + 2048, "{before} KiB before, {after} KiB after");
+    guard.unlock()?;
+    assert_eq!(value.swap(3)?, 1, "none of the writes was done");
+    assert_eq!(*value.lock()?, 3);
+    manager.shutdown()
+}
+
+#[derive(Debug, Clone)]
+enum Use {
+    Set(i16),
+    Swap(i16),
+    Exchange(i16, i16),
+    Add(i16),
+    Sub(i16),
+    Max(i16),
+    Min(i16),
+    And(i16),
+    Or(i16),
+    Xor(i16),
+    Update(i16),
+    Lock(i16, bool),
+}
+
+fn use_value(value: &ValueProxy<i16>, model: &mut i16, step: &Use) -> Result<()> {
+    let former = *model;
+    let answered = match *step {
+        Use::Set(n) => {
+            *model = n;
+            value.set(n)?;
+            former
+        }
+        Use::Swap(n) => {
+            *model = n;
+            value.swap(n)?
+        }
+        Use::Exchange(expected, new) => {
+            let exchanged = value.compare_exchange(expected, new)?;
+            assert_eq!(exchanged.is_ok(), former == expected);
+            if former == expected {
+                *model = new;
+            }
+            exchanged.unwrap_or_else(|there| there)
+        }
+        Use::Add(n) => {
+            *model = former.wrapping_add(n);
+            value.fetch_add(n)?
+        }
+        Use::Sub(n) => {
+            *model = former.wrapping_sub(n);
+            value.fetch_sub(n)?
+        }
+        Use::Max(n) => {
+            *model = former.max(n);
+            value.fetch_max(n)?
+        }
+        Use::Min(n) => {
+            *model = former.min(n);
+            value.fetch_min(n)?
+        }
+        Use::And(n) => {
+            *model = former & n;
+            value.fetch_and(n)?
+        }
+        Use::Or(n) => {
+            *model = former | n;
+            value.fetch_or(n)?
+        }
+        Use::Xor(n) => {
+            *model = former ^ n;
+            value.fetch_xor(n)?
+        }
+        Use::Update(n) => {
+            *model = former.wrapping_mul(3) ^ n;
+            assert_eq!(value.update(|number| number.wrapping_mul(3) ^ n)?, *model);
+            former
+        }
+        Use::Lock(n, commits) => {
+            let mut guard = value.lock()?;
+            assert!(!guard.was_abandoned());
+            let found = std::mem::replace(&mut *guard, n);
+            if commits {
+                *model = n;
+                guard.unlock()?;
+            } else {
+                guard.discard()?;
+            }
+            found
+        }
+    };
+    assert_eq!(answered, former);
+    Ok(())
+}
+
+#[test]
+fn a_value_is_what_a_variable_is() {
+    let manager = manager();
+    // Few enough for exchanges to succeed, and the ends of the range.
+    let number = || prop_oneof![-2..3_i16, any::<i16>()];
+    let step = prop_oneof![
+        number().prop_map(Use::Set),
+        number().prop_map(Use::Swap),
+        (-2..3_i16, number()).prop_map(|(expected, new)| Use::Exchange(expected, new)),
+        number().prop_map(Use::Add),
+        number().prop_map(Use::Sub),
+        number().prop_map(Use::Max),
+        number().prop_map(Use::Min),
+        number().prop_map(Use::And),
+        number().prop_map(Use::Or),
+        number().prop_map(Use::Xor),
+        number().prop_map(Use::Update),
+        (number(), any::<bool>()).prop_map(|(n, commits)| Use::Lock(n, commits)),
+    ];
+    let steps = (number(), proptest::collection::vec(step, 1..40));
+    proptest!(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() }, |((start, steps) in steps)| {
+        let value = ValueProxy::<i16>::new(&manager, start).expect("a value");
+        let mut model = start;
+        for step in steps {
+            use_value(&value, &mut model, &step).expect("a step");
+            prop_assert_eq!(value.get().expect("a number"), model, "after {:?}", step);
+        }
+    });
+    manager.shutdown().expect("an end");
+}

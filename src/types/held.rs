@@ -1,4 +1,4 @@
-//! What this thread holds of its locks: the client's side of [`exclusion`](super::exclusion).
+//! What this thread holds of its locks: the client's side of [`exclusion`](super::exclusion), and of a value's lock.
 //!
 //! A guard gives its lock up when it is dropped. One that was leaked does not, and nobody else may: when its thread ends, a destructor of the thread's own says so to the
 //! server, which passes the lock on as abandoned. It also shows which lock would be waited for by the thread that holds it.
@@ -24,6 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 struct Held {
     proxy: BaseProxy,
     hold: u64,
+    /// 0 for a value's lock, which can't be taken again by who has it.
     guards: u64,
 }
 
@@ -91,13 +92,18 @@ fn note(proxy: &BaseProxy, hold: u64) {
     });
 }
 
+/// Notes a value's lock.
+pub(super) fn note_turn(proxy: &BaseProxy, reservation: u64) {
+    with_held(|held| held.current().push(Held { proxy: proxy.without_timeout(), hold: reservation, guards: 0 }));
+}
+
 /// Forgets one guard of a holding; of the latest holding where it does not say which.
-fn forget(proxy: &BaseProxy, hold: Option<u64>) {
+pub(super) fn forget(proxy: &BaseProxy, hold: Option<u64>) {
     // Dropped outside: a proxy's drop is none of this module's business.
     let _last = with_held(|held| {
         let is_it = |held: &Held| held.proxy == *proxy && hold.is_none_or(|hold| hold == held.hold);
         let place = held.current().iter().rposition(is_it)?;
-        held.held[place].guards -= 1;
+        held.held[place].guards = held.held[place].guards.saturating_sub(1);
         (held.held[place].guards == 0).then(|| held.held.swap_remove(place))
     });
 }

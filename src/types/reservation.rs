@@ -3,13 +3,13 @@
 //! A turn ends when its holder commits, lets go, dies, or takes longer than it was given. Those behind it wait in the order in which they came: for a turn of their
 //! own, or with a write that is done as soon as nobody holds the cell.
 //!
-//! Invariant: a cell that nobody holds has nobody waiting for it.
+//! Invariant: a cell that nobody holds has nobody waiting for it. A turn without a limit is a lock; that its holder died is told to the next one who locks, once, however late he comes.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::update::Reserved;
 use crate::object::Responder;
@@ -40,6 +40,11 @@ impl Waiting {
         }
     }
 
+    /// Whether it is a lock that is waited for.
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Turn(_, None))
+    }
+
     fn client(&self) -> Option<ClientId> {
         match self {
             Self::Turn(responder, _) => responder.caller().and_then(|caller| caller.client),
@@ -54,13 +59,14 @@ pub(super) struct Turn<K> {
     /// Names the reservation; never used again.
     pub(super) reservation: u64,
     pub(super) waiting: Waiting,
-    /// Whether the former holder died in its turn.
+    /// Whether a former holder of the lock died in its turn, and nobody was told yet.
     pub(super) abandoned: bool,
 }
 
 struct Held {
     reservation: u64,
     client: Option<ClientId>,
+    is_lock: bool,
     /// A former holder has died, and nobody who holds the cell has been told.
     abandoned: bool,
     /// By the number in which they came.
@@ -80,13 +86,15 @@ pub(super) enum Asked<K> {
 /// The reservations of one object's cells, which are named by `K`.
 pub(super) struct Reservations<K> {
     held: FxHashMap<K, Held>,
+    /// The cells that nobody holds whose last lock was abandoned.
+    abandoned: FxHashSet<K>,
     /// The last number given out, to a reservation or to one who waits.
     last: u64,
 }
 
 impl<K> Default for Reservations<K> {
     fn default() -> Self {
-        Self { held: FxHashMap::default(), last: 0 }
+        Self { held: FxHashMap::default(), abandoned: FxHashSet::default(), last: 0 }
     }
 }
 
@@ -117,9 +125,17 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
             held.waiting.insert(number, waiting);
             return Asked::Waits;
         }
-        let held = Held { reservation: number, client: waiting.client(), abandoned: false, waiting: BTreeMap::new() };
+        let is_lock = waiting.is_lock();
+        let was_abandoned = self.abandoned.remove(&cell);
+        let held = Held {
+            reservation: number,
+            client: waiting.client(),
+            is_lock,
+            abandoned: was_abandoned && !is_lock,
+            waiting: BTreeMap::new(),
+        };
         self.held.insert(cell.clone(), held);
-        Asked::Turn(Turn { cell, reservation: number, waiting, abandoned: false })
+        Asked::Turn(Turn { cell, reservation: number, waiting, abandoned: was_abandoned && is_lock })
     }
 
     /// Takes one who waits out of the queue, to be dropped outside of locks.
@@ -127,9 +143,17 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
         self.held.get_mut(cell)?.waiting.remove(&number)
     }
 
-    /// Ends a turn, if it is still that one's; the next one's. Those who don't wait any more are put into `gone`, to be dropped outside of locks.
-    pub(super) fn release(&mut self, cell: &K, reservation: u64, gone: &mut Vec<Waiting>) -> Option<Turn<K>> {
+    /// Ends a turn, if it is still that one's; the next one's. A lock may have been `abandoned`. Those who don't wait any more are put into `gone`, to be dropped outside
+    /// of locks.
+    pub(super) fn release(
+        &mut self,
+        cell: &K,
+        reservation: u64,
+        abandoned: bool,
+        gone: &mut Vec<Waiting>,
+    ) -> Option<Turn<K>> {
         let held = self.held.get_mut(cell).filter(|held| held.reservation == reservation)?;
+        held.abandoned |= abandoned && held.is_lock;
         let next = loop {
             match held.waiting.pop_first() {
                 Some((_, next)) if !next.is_wanted() => gone.push(next),
@@ -137,13 +161,15 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
             }
         };
         let Some((_, waiting)) = next else {
-            self.held.remove(cell);
+            if self.held.remove(cell).is_some_and(|held| held.abandoned) {
+                self.abandoned.insert(cell.clone());
+            }
             return None;
         };
         self.last += 1;
-        (held.reservation, held.client) = (self.last, waiting.client());
-        // A write does not ask in which state it finds the cell.
-        let abandoned = matches!(waiting, Waiting::Turn(..)) && std::mem::take(&mut held.abandoned);
+        (held.reservation, held.client, held.is_lock) = (self.last, waiting.client(), waiting.is_lock());
+        // Others do not ask in which state they find the cell.
+        let abandoned = held.is_lock && std::mem::take(&mut held.abandoned);
         Some(Turn { cell: cell.clone(), reservation: self.last, waiting, abandoned })
     }
 
@@ -153,10 +179,8 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
         let ended: Vec<_> =
             self.held.iter().filter(|(_, held)| of_client(held)).map(|(cell, _)| cell.clone()).collect();
         let turn = |cell: &K| {
-            let held = self.held.get_mut(cell)?;
-            held.abandoned = true;
-            let reservation = held.reservation;
-            self.release(cell, reservation, gone)
+            let reservation = self.held.get(cell)?.reservation;
+            self.release(cell, reservation, true, gone)
         };
         ended.iter().filter_map(turn).collect()
     }

@@ -136,10 +136,15 @@ impl<C: Cells> Turns<C> {
         }
     }
 
+    /// Lets go of a lock whose holder is no more.
+    pub(super) fn abandon(&self, cell: &C::Cell, reservation: u64) {
+        self.end_turn(cell, reservation, true);
+    }
+
     /// Lets go of a turn, if it has not ended yet.
-    fn end_turn(&self, cell: &C::Cell, reservation: u64) {
+    fn end_turn(&self, cell: &C::Cell, reservation: u64, abandoned: bool) {
         let mut gone = Vec::new();
-        let next = self.reservations.lock().release(cell, reservation, &mut gone);
+        let next = self.reservations.lock().release(cell, reservation, abandoned, &mut gone);
         self.pass(next);
     }
 
@@ -150,7 +155,7 @@ impl<C: Cells> Turns<C> {
                 Waiting::Write(write) => {
                     write.write();
                     let mut gone = Vec::new();
-                    next = self.reservations.lock().release(&cell, reservation, &mut gone);
+                    next = self.reservations.lock().release(&cell, reservation, false, &mut gone);
                 }
                 Waiting::Turn(responder, limit) => {
                     let Some(cells) = self.cells.upgrade() else { return };
@@ -159,22 +164,23 @@ impl<C: Cells> Turns<C> {
                         Err(error) => {
                             responder.refuse(&error);
                             let mut gone = Vec::new();
-                            next = self.reservations.lock().release(&cell, reservation, &mut gone);
+                            next = self.reservations.lock().release(&cell, reservation, false, &mut gone);
                             continue;
                         }
                     };
-                    let release = || {
+                    // Of what has not arrived nobody has heard.
+                    let release = |abandoned| {
                         let (cells, cell) = (Weak::clone(&self.cells), cell.clone());
                         move || {
                             if let Some(cells) = cells.upgrade() {
-                                cells.turns().end_turn(&cell, reservation);
+                                cells.turns().end_turn(&cell, reservation, abandoned);
                             }
                         }
                     };
                     if let Some(limit) = limit {
-                        self.watched.after(limit, release());
+                        self.watched.after(limit, release(false));
                     }
-                    responder.respond_or_put_back(&(reservation, abandoned, fetched), release());
+                    responder.respond_or_put_back(&(reservation, abandoned, fetched), release(abandoned));
                 }
             }
         }
@@ -242,7 +248,7 @@ fn commit<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
     let change = Change { name, version, new: new.into_inner() };
     let committed = cells.replace(&cell, change, || cells.turns().is_holder(&cell, reservation))?;
     if committed {
-        cells.turns().end_turn(&cell, reservation);
+        cells.turns().end_turn(&cell, reservation, false);
     }
     call.answer(&committed)
 }
@@ -251,7 +257,7 @@ fn commit<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
 fn release<R: Updated>(this: &R, call: &mut Invocation<'_>) -> Outcome {
     let (name, reservation) = call.arguments::<(Element, u64)>()?;
     let cells = this.cells();
-    cells.turns().end_turn(&cells.cell(&name)?, reservation);
+    cells.turns().end_turn(&cells.cell(&name)?, reservation, false);
     call.answer(&())
 }
 

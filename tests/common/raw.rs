@@ -69,11 +69,20 @@ impl Raw {
         self.padded_call(0, timeout, request, object, method);
     }
 
+    /// As [`call`](Self::call), to be done when so many notices have been taken in from the control stream: until then nothing behind it is read.
+    pub fn call_after(&mut self, notices: u64, request: u64, object: u64, method: &str) {
+        self.request(notices, 0, 0, request, object, method);
+    }
+
     /// As [`call_within`](Self::call_within), with so many bytes too many behind the arguments.
     pub fn padded_call(&mut self, padding: usize, timeout: u32, request: u64, object: u64, method: &str) {
+        self.request(0, padding, timeout, request, object, method);
+    }
+
+    fn request(&mut self, after: u64, padding: usize, timeout: u32, request: u64, object: u64, method: &str) {
         const REQUEST: u8 = 1;
         const VALUE: u8 = 1;
-        let (tokens, signature, thread, after, acknowledged) = (0_u16, 0_u32, 1_u64, 0_u64, 0_u64);
+        let (tokens, signature, thread, acknowledged) = (0_u16, 0_u32, 1_u64, 0_u64);
         let mut body = vec![REQUEST, VALUE];
         body.extend(tokens.to_le_bytes());
         body.extend(signature.to_le_bytes());
@@ -157,6 +166,11 @@ pub fn proof(key: &[u8], greeting: &[u8], hello: &[u8]) -> [u8; 32] {
 /// A data notice: the caller has given up.
 pub fn cancel(request: u64) -> Vec<u8> {
     [&[4][..], &request.to_le_bytes()].concat()
+}
+
+/// A data notice: what that reply moved is to be put back.
+pub fn decline(reply: u64) -> Vec<u8> {
+    [&[5][..], &reply.to_le_bytes()].concat()
 }
 
 /// A control notice: a data connection broke after so many replies.

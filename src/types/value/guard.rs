@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::proxy::Proxy;
 use crate::sys::fork::Stamp;
 use crate::types::encodes::{Slot, sent};
+use crate::types::held;
 
 /// How long the drop of a guard waits for the server's word. What was said is done, also when its answer comes later.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A value that nobody else writes while this lives; see [`ValueProxy::lock`].
 ///
 /// Changes are made here, and are the server's when the guard is dropped or [unlocked](Self::unlock). Where the holder is killed, or unwinds from a panic, the value stays
-/// what it was.
+/// what it was. A guard that is leaked (`mem::forget`) keeps the lock until its thread ends; who gets it then is told that it was abandoned.
 #[must_use = "a value is unlocked when its guard is dropped"]
 pub struct ValueGuard<T: Datum> {
     proxy: ValueProxy<T>,
@@ -35,6 +36,7 @@ pub struct ValueGuard<T: Datum> {
 
 impl<T: Datum> ValueGuard<T> {
     pub(super) fn new(proxy: ValueProxy<T>, reservation: u64, abandoned: bool, (version, value): (u64, T)) -> Self {
+        held::note_turn(proxy.base(), reservation);
         let stamp = Some(Stamp::now());
         Self { proxy, value, version, reservation, abandoned, changed: false, stamp, not_send: PhantomData }
     }
@@ -45,7 +47,7 @@ impl<T: Datum> ValueGuard<T> {
         self
     }
 
-    /// Whether the one who held the lock before was killed, or ended otherwise without unlocking. The value is what it was before that.
+    /// Whether the one who held the lock before was killed, or its thread ended, without unlocking. The value is what it was before that.
     pub fn was_abandoned(&self) -> bool {
         self.abandoned
     }
@@ -68,6 +70,7 @@ impl<T: Datum> ValueGuard<T> {
             return Ok(());
         }
         let base = proxy.base();
+        held::forget(base, Some(self.reservation));
         if !(commits && self.changed) {
             return base.invoke_by_value("release", &((), self.reservation));
         }

@@ -196,6 +196,13 @@ impl SharedValue {
         let () = call.arguments()?;
         self.inner.turns.reserve(call, (), None)
     }
+
+    /// The thread that had the lock has ended.
+    fn abandon(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (reservation,) = call.arguments()?;
+        self.inner.turns.abandon(&(), reservation);
+        call.answer(&())
+    }
 }
 
 impl fmt::Debug for SharedValue {
@@ -229,6 +236,7 @@ impl Referent for SharedValue {
         table.dynamic("compare_exchange", &["expected", "new"], Self::compare_exchange);
         table.dynamic("compute", &["kind", "operation", "operand"], Self::compute);
         table.dynamic("lock", &[], Self::lock);
+        table.dynamic("abandon", &["reservation"], Self::abandon);
         update::list(table);
         table.display();
         table.value();
