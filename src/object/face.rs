@@ -201,6 +201,16 @@ impl Step {
         Self::call_then(method, arguments, Self::Value)
     }
 
+    /// A native call that takes its arguments' memory over; the result is of no interest.
+    pub fn give(method: &'static str, arguments: Vec<Vec<u8>>) -> Self {
+        Self::Call {
+            method: method.into(),
+            payload: parts::positional_into(arguments),
+            timeout: None,
+            then: Box::new(|native| native.then(|_| Self::none())),
+        }
+    }
+
     /// A native call whose result is of no interest.
     pub fn run<B: AsRef<[u8]>>(method: &'static str, arguments: &[B]) -> Self {
         Self::call_then(method, arguments, |_| Self::none())

@@ -8,6 +8,9 @@ use super::write;
 use crate::codec::MAX_DEPTH;
 use crate::codec::error::CodecError;
 
+/// How many bytes more than its elements a container has room for.
+const SLACK: usize = 64;
+
 /// The bytes of single values.
 pub type Parts<'a> = Vec<Cow<'a, [u8]>>;
 
@@ -116,8 +119,10 @@ pub fn shape(bytes: &[u8]) -> Result<Shape<'_>, CodecError> {
 }
 
 /// A container of these values.
-pub fn container<B: AsRef<[u8]>>(kind: Kind, parts: impl ExactSizeIterator<Item = B>) -> Vec<u8> {
-    let mut out = Vec::new();
+pub fn container<B: AsRef<[u8]>>(kind: Kind, parts: impl ExactSizeIterator<Item = B> + Clone) -> Vec<u8> {
+    // With room for what callers put behind it, so that a large value is copied once.
+    let size: usize = parts.clone().map(|part| part.as_ref().len()).sum();
+    let mut out = Vec::with_capacity(size + SLACK);
     let family = match kind {
         Kind::Tuple => Family::Tuple,
         Kind::List => Family::List,
@@ -131,11 +136,30 @@ pub fn container<B: AsRef<[u8]>>(kind: Kind, parts: impl ExactSizeIterator<Item 
 }
 
 /// The arguments of a dynamic call, all by position.
-pub fn positional<B: AsRef<[u8]>>(arguments: impl ExactSizeIterator<Item = B>) -> Vec<u8> {
+pub fn positional<B: AsRef<[u8]>>(arguments: impl ExactSizeIterator<Item = B> + Clone) -> Vec<u8> {
     let mut payload = container(Kind::Tuple, arguments);
     payload.extend_from_slice(super::NONE);
     payload
 }
+
+/// As [`positional`], into the memory of the last argument, where that is large.
+pub fn positional_into(mut arguments: Vec<Vec<u8>>) -> Vec<u8> {
+    match arguments.pop() {
+        Some(mut last) if last.len() >= LARGE => {
+            let mut before = Vec::new();
+            write::header(&mut before, Family::Tuple, arguments.len() + 1);
+            arguments.iter().for_each(|argument| before.extend_from_slice(argument));
+            last.reserve(before.len() + SLACK);
+            last.splice(..0, before);
+            last.extend_from_slice(super::NONE);
+            last
+        }
+        last => positional(arguments.iter().chain(&last).collect::<Vec<_>>().iter()),
+    }
+}
+
+/// From how many bytes on fresh memory costs more than moving what is there.
+const LARGE: usize = 64 << 10;
 
 /// The value in a result that may be missing; `None` where it is.
 ///

@@ -300,7 +300,7 @@ impl Session {
             Err(step) => return refuse(&told(&step)),
         };
         let name = format!("{typeid}::{constructor}");
-        let call = self.native(&name, &payload, carried, Purpose::Create, core);
+        let call = self.native(&name, payload, carried, Purpose::Create);
         core.table.create(call);
     }
 
@@ -389,7 +389,7 @@ impl Session {
                 let entry = Arc::clone(&target.entry);
                 let tokens = target.carried.clone();
                 let purpose = Purpose::Step { target: Target { steps: target.steps + 1, ..target }, then };
-                let mut call = self.native(&method, &payload, tokens, purpose, core);
+                let mut call = self.native(&method, payload, tokens, purpose);
                 call.deadline = timeout.map(|timeout| Instant::now() + timeout);
                 return entry.dispatch(call, false);
             }
@@ -408,7 +408,7 @@ impl Session {
             }
             Step::Make(make, first) => match make(&core.table) {
                 Ok(entry) => match first {
-                    Some((method, payload)) => return self.fill(entry, method, payload, carried, core),
+                    Some((method, payload)) => return self.fill(entry, method, payload, carried),
                     None => self.proxied(&entry, core),
                 },
                 Err(error) => Ok(message::text(Kind::Traceback, &error.to_string())),
@@ -418,22 +418,15 @@ impl Session {
             Step::Unserializable(text) => Ok(message::text(Kind::Unserializable, &text)),
         };
         let answer = answer.unwrap_or_else(|error| message::text(Kind::Unserializable, &error.to_string()));
-        self.answer_moving(core, &answer, put_back);
+        self.answer_moving(core, answer, put_back);
     }
 
     /// Calls a method of a new object before its proxy is the answer; `carried` are the proxies in the arguments.
-    fn fill(
-        self: &Arc<Self>,
-        entry: Arc<Entry>,
-        method: &'static str,
-        payload: Vec<u8>,
-        carried: &[Carried],
-        core: &Arc<Core>,
-    ) {
+    fn fill(self: &Arc<Self>, entry: Arc<Entry>, method: &'static str, payload: Vec<u8>, carried: &[Carried]) {
         let target = Target { entry: Arc::clone(&entry), carried: carried.to_vec(), steps: 1 };
         let made = Arc::clone(&entry);
         let then: Then = Box::new(move |native| native.then(|_| Step::Make(Box::new(move |_| Ok(made)), None)));
-        let call = self.native(method, &payload, carried.to_vec(), Purpose::Step { target, then }, core);
+        let call = self.native(method, payload, carried.to_vec(), Purpose::Step { target, then });
         entry.dispatch(call, false);
     }
 
@@ -461,9 +454,11 @@ impl Session {
         })
     }
 
-    /// A native call, whose answer comes back here.
-    fn native(self: &Arc<Self>, name: &str, payload: &[u8], carried: Vec<Carried>, purpose: Purpose, _: &Core) -> Call {
-        let frame = [name.as_bytes(), payload].concat();
+    /// A native call, whose answer comes back here. The payload becomes the call's frame, with the name behind it: a large one is not copied.
+    fn native(self: &Arc<Self>, name: &str, payload: Vec<u8>, carried: Vec<Carried>, purpose: Purpose) -> Call {
+        let length = payload.len();
+        let mut frame = payload;
+        frame.extend_from_slice(name.as_bytes());
         let request = {
             let mut state = self.state.lock();
             state.last_request += 1;
@@ -472,8 +467,8 @@ impl Session {
             request
         };
         Call {
-            name: 0..name.len(),
-            payload: name.len()..frame.len(),
+            name: length..frame.len(),
+            payload: 0..length,
             frame,
             codec: Codec::Value,
             signature: 0,
@@ -513,12 +508,12 @@ impl Session {
     // Answers.
 
     fn answer(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, answer, false);
+        let _: bool = self.send(core, answer.to_vec(), false);
         self.go_on(core);
     }
 
     /// Answers with something that goes back if the client never reads it.
-    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8], put_back: Option<PutBack>) {
+    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, answer: Vec<u8>, put_back: Option<PutBack>) {
         // Known before it is sent: the client may ask for the next thing, or end, the moment that it has this.
         self.state.lock().uncertain = put_back;
         if !self.send(core, answer, false)
@@ -531,17 +526,17 @@ impl Session {
 
     /// Answers, and ends the connection.
     fn answer_last(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, answer, true);
+        let _: bool = self.send(core, answer.to_vec(), true);
     }
 
     /// False where the connection has ended.
-    fn send(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8], last: bool) -> bool {
+    fn send(self: &Arc<Self>, core: &Arc<Core>, mut answer: Vec<u8>, last: bool) -> bool {
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return false;
         }
         outbound.last = last;
-        let sent = outbound.sender.send(&[answer]);
+        let sent = outbound.sender.send_body(&[], &mut answer);
         let (over, shelved) = match sent {
             Ok(Progress::Done) => (last, false),
             Ok(Progress::Pending) => (false, outbound.sender.backlog() > MAX_BACKLOG),

@@ -111,26 +111,26 @@ impl Face for DictFace {
                 let [key] = step!(arguments.exactly(method, ["key"]));
                 step!(hashable(&key));
                 let wanted = [key.clone()];
-                Step::call_then("get", &wanted, move |result| found(&result, || key_error(key)))
+                Step::call_then("get", &wanted, move |result| found(result, || key_error(key)))
             }
             "get" => {
                 let mut bound = step!(arguments.bind(method, &["key", "default"], 1)).into_iter();
                 let (key, default) = (bound.next().flatten().unwrap_or_default(), bound.next().flatten());
                 step!(hashable(&key));
                 Step::call_then("get", &[key], move |result| {
-                    found(&result, || Step::Value(default.unwrap_or_else(|| value(&()))))
+                    found(result, || Step::Value(default.unwrap_or_else(|| value(&()))))
                 })
             }
             "__setitem__" => {
                 let [key, value] = step!(arguments.exactly(method, ["key", "value"]));
                 step!(hashable(&key));
-                Step::run("insert", &[key, value])
+                Step::give("insert", vec![key, value])
             }
             "__delitem__" => {
                 let [key] = step!(arguments.exactly(method, ["key"]));
                 step!(hashable(&key));
                 let wanted = [key.clone()];
-                Step::call_then("remove", &wanted, move |result| match found(&result, || key_error(key)) {
+                Step::call_then("remove", &wanted, move |result| match found(result, || key_error(key)) {
                     Step::Value(_) => Step::none(),
                     other => other,
                 })
@@ -163,11 +163,11 @@ impl Face for DictFace {
                 step!(hashable(&key));
                 let wanted = [key.clone()];
                 Step::call_then("remove", &wanted, move |result| {
-                    found(&result, || default.map_or_else(|| key_error(key), Step::Value))
+                    found(result, || default.map_or_else(|| key_error(key), Step::Value))
                 })
             }
             "popitem" => Step::call_then::<&[u8]>("pop_item", &[], |result| {
-                found(&result, || key_error(value("popitem(): dictionary is empty")))
+                found(result, || key_error(value("popitem(): dictionary is empty")))
             }),
             "setdefault" => {
                 let mut bound = step!(arguments.bind(method, &["key", "default"], 1)).into_iter();
@@ -176,7 +176,7 @@ impl Face for DictFace {
                 step!(hashable(&key));
                 let otherwise = default.clone();
                 Step::call_then("insert_if_absent", &[key, default], move |result| {
-                    found(&result, || Step::Value(otherwise))
+                    found(result, || Step::Value(otherwise))
                 })
             }
             "update" | "__ior__" => {

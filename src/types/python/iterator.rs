@@ -70,7 +70,7 @@ impl Face for IteratorFace {
     fn call(&self, method: &str, _: Arguments) -> Step {
         match method {
             "__next__" => Step::call_then::<&[u8]>("next", &[], |next| {
-                found(&next, || Step::Raise(Exception::of("builtins", "StopIteration", Vec::new())))
+                found(next, || Step::Raise(Exception::of("builtins", "StopIteration", Vec::new())))
             }),
             other => no_method(other),
         }

@@ -105,7 +105,7 @@ impl Face for ListFace {
                     });
                 }
                 let Some(place) = index(&place) else { return no_index(&place) };
-                Step::call_then("get", &[value(&place)], |result| found(&result, out_of_range))
+                Step::call_then("get", &[value(&place)], |result| found(result, out_of_range))
             }
             "__setitem__" => {
                 let [place, new] = step!(arguments.exactly(method, ["index", "value"]));
@@ -131,7 +131,7 @@ impl Face for ListFace {
                 }
                 let Some(place) = index(&place) else { return no_index(&place) };
                 Step::call_then("pop", &[value(&place)], |result| {
-                    match found(&result, || Step::builtin("IndexError", "list assignment index out of range")) {
+                    match found(result, || Step::builtin("IndexError", "list assignment index out of range")) {
                         Step::Value(_) => Step::none(),
                         other => other,
                     }
@@ -144,7 +144,7 @@ impl Face for ListFace {
             }
             "append" => {
                 let [new] = step!(arguments.exactly(method, ["object"]));
-                Step::run("push", &[new])
+                Step::give("push", vec![new])
             }
             "extend" => {
                 let [given] = step!(arguments.exactly(method, ["iterable"]));
@@ -178,7 +178,7 @@ impl Face for ListFace {
                     }
                 };
                 Step::call_then("pop", &[value(&place)], |result| {
-                    found(&result, || {
+                    found(result, || {
                         Step::call_then::<&[u8]>("len", &[], |length| {
                             let empty = index(&length) == Some(0);
                             Step::builtin(

@@ -206,12 +206,15 @@ fn slice(bytes: &[u8]) -> Option<Result<[Option<i64>; 3], Step>> {
 }
 
 /// The value of a result that may be missing, or what becomes of its being so.
-fn found(result: &[u8], missing: impl FnOnce() -> Step) -> Step {
-    match parts::unslot(result) {
-        Ok(Some(value)) => Step::Value(value.to_vec()),
-        Ok(None) => missing(),
-        Err(error) => Step::Error(Error::protocol(error.to_string())),
-    }
+fn found(mut result: Vec<u8>, missing: impl FnOnce() -> Step) -> Step {
+    let before = match parts::unslot(&result) {
+        Ok(Some(value)) => result.len() - value.len(),
+        Ok(None) => return missing(),
+        Err(error) => return Step::Error(Error::protocol(error.to_string())),
+    };
+    // In place: fresh memory costs a large value more than anything else.
+    result.drain(..before);
+    Step::Value(result)
 }
 
 /// The method's own error, if it has ended so; else the answer again.

@@ -38,7 +38,7 @@ impl Face for NamespaceFace {
             "__getattribute__" => {
                 let [name] = step!(arguments.exactly(method, ["name"]));
                 let wanted = [name.clone()];
-                Step::call_then("get", &wanted, move |result| found(&result, || missing(&name)))
+                Step::call_then("get", &wanted, move |result| found(result, || missing(&name)))
             }
             "__setattr__" => {
                 let [name, new] = step!(arguments.exactly(method, ["name", "value"]));
@@ -47,7 +47,7 @@ impl Face for NamespaceFace {
             "__delattr__" => {
                 let [name] = step!(arguments.exactly(method, ["name"]));
                 let wanted = [name.clone()];
-                Step::call_then("remove", &wanted, move |result| match found(&result, || missing(&name)) {
+                Step::call_then("remove", &wanted, move |result| match found(result, || missing(&name)) {
                     Step::Value(_) => Step::none(),
                     other => other,
                 })

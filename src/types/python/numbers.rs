@@ -159,7 +159,7 @@ impl Face for ArrayFace {
                 }
                 let Some(place) = index(&place) else { return Step::type_error("array indices must be integers") };
                 Step::call_then("get", &[value(&place)], |result| {
-                    found(&result, || Step::builtin("IndexError", "array index out of range"))
+                    found(result, || Step::builtin("IndexError", "array index out of range"))
                 })
             }
             "__setitem__" => {
