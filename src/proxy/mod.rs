@@ -84,7 +84,7 @@ pub trait Proxy: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
         self.base().remote_value()
     }
 
-    /// The same proxy, whose calls fail with [`Error::Timeout`] when they take longer. The server stops waiting then, too; a method that runs is not interrupted.
+    /// The same proxy, whose calls fail with [`Error::Timeout`](crate::Error::Timeout) when they take longer. The server stops waiting then, too; a method that runs is not interrupted.
     #[must_use]
     fn with_timeout(&self, timeout: Duration) -> Self {
         let base = BaseProxy { timeout: Some(timeout), ..self.base().clone() };

@@ -1,7 +1,7 @@
 //! The shared types of `multiprocessing`: each with its referent, which lives in the server, and its proxy, in one file, so that they can't drift apart.
 //!
 //! On a call's way a proxy here stands where a user's own would, and a referent where a user's own type would; the server knows neither. A proxy is typed by what it
-//! holds (`DictProxy<String, u32>`), its referent is not: it keeps [elements](element::Element), values in the self-describing format, so that one dict serves programs
+//! holds (`DictProxy<String, u32>`), its referent is not: it keeps elements, values in the self-describing format, so that one dict serves programs
 //! of several types and languages, and can print, compare and sort what it does not know.
 //!
 //! Every method is called in that format (`Methods::dynamic`), by the names that stand in the referents' lists; so a [`BaseProxy`](crate::BaseProxy) can call them as well.
