@@ -146,11 +146,8 @@ impl NoticeStream {
             core.orphaned(Arc::downgrade(&record));
         }
         for lifeline in lifelines {
-            match core.watch(Watched::Lifeline(lifeline, Arc::downgrade(&record))) {
-                // The child may have connected since it was seen to be unknown.
-                Ok(key) if record.lives_by(key) => {}
-                Ok(key) => drop(core.unwatch(key)),
-                Err(error) => tracing::warn!(%error, "a forked child can't be watched"),
+            if let Err(error) = record.lives_by(lifeline, core) {
+                tracing::warn!(%error, "a forked child can't be watched");
             }
         }
     }

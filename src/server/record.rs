@@ -3,6 +3,7 @@
 //! A record begins with the client's control stream, or with its parent's word that it forks; it ends with the client, whichever sign of that
 //! comes first: the control stream's end, the process's, the lifeline's. Ending gives everything back, once.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -13,6 +14,8 @@ use super::core::Core;
 use super::delivery::{Deliveries, Undone};
 use super::notices::NoticeStream;
 use super::session::Session;
+use super::watch::Watched;
+use crate::error::Result;
 use crate::object::Heir;
 use crate::object::answer::PutBack;
 use crate::object::entry::Entry;
@@ -123,15 +126,15 @@ impl Record {
         !state.ended
     }
 
-    /// Notes by what a forked child is seen to live until its control stream is there; false where that is there already, or the child is gone: its lifeline ends, or
-    /// has ended, at that.
-    pub(super) fn lives_by(&self, lifeline: u64) -> bool {
+    /// A forked child is seen to live by this lifeline until its control stream is there. Where that is there already, or the child is gone, the lifeline ends, or has
+    /// ended, at that, and nothing is watched.
+    pub(super) fn lives_by(self: &Arc<Self>, lifeline: OwnedFd, core: &Core) -> Result<()> {
+        // Under one lock, which `attach` takes too: a child that has just connected lets go of its lifeline, and must not be taken for dead when that is seen.
         let mut state = self.state.lock();
-        let waits = !state.ended && state.control.is_none();
-        if waits {
-            state.watched.push(lifeline);
+        if !state.ended && state.control.is_none() {
+            state.watched.push(core.watch(Watched::Lifeline(lifeline, Arc::downgrade(self)))?);
         }
-        waits
+        Ok(())
     }
 
     /// Tells `heir` of the client's end; false where the client is gone already.
