@@ -33,6 +33,7 @@ impl Chatter {
 
     pub fn speech(&self) -> String {
         self.said.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(200));
         "x".repeat(SPEECH)
     }
 
@@ -221,8 +222,12 @@ fn what_was_declined_on_a_connection_that_is_told_to_be_broken_is_put_back() {
 #[test]
 fn a_client_that_reads_no_replies_is_not_served_further_until_it_does() {
     const CALLS: u64 = 128;
+    const WORKERS: u64 = 4;
+    // As many threads as a server has at most, each with a call that may have begun before there was too much: where calls take long, each soon has one. The test
+    // failed on a busy machine while the server was left to have its 514.
+    const UNDER_WAY: u64 = 2 * WORKERS + 2;
     let _alone = alone();
-    let manager = builder().start().unwrap();
+    let manager = builder().max_workers(WORKERS.try_into().unwrap()).start().unwrap();
     let chatter = ChatterProxy::new(&manager).unwrap();
     let object = first(&manager);
     let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
@@ -236,8 +241,8 @@ fn a_client_that_reads_no_replies_is_not_served_further_until_it_does() {
         // At least what is kept: 4 MiB.
         std::mem::replace(&mut said, chatter.said().unwrap()) == said && said >= 4
     });
-    // Beside that, what the socket holds, and what was under way on other threads, where calls take long.
-    assert!(said < CALLS / 2, "{said} replies of 1 MiB were made for nobody");
+    // What is kept, one more, and what the socket holds, which is less than 8 MiB anywhere; and what was under way on other threads.
+    assert!(said <= 13 + UNDER_WAY, "{said} replies of 1 MiB were made for nobody");
     for _ in 0..CALLS {
         assert!(data.hear().expect("a reply").len() > SPEECH);
     }
