@@ -17,12 +17,41 @@ def keep_step(barrier):
         pass
 
 
+def echo(there, back):
+    """The other process: what comes goes back."""
+    while (item := there.get()) is not None:
+        back.put(item)
+
+
 def main():
     with multiprocessing.Manager() as manager:
         lock, rlock, semaphore, event = manager.Lock(), manager.RLock(), manager.Semaphore(2), manager.Event()
         barrier = manager.Barrier(2)
         other = multiprocessing.Process(target=keep_step, args=(barrier,), daemon=True)
         other.start()
+
+        condition = manager.Condition()
+        queue, there, back = manager.Queue(), manager.Queue(), manager.Queue()
+        echoing = multiprocessing.Process(target=echo, args=(there, back), daemon=True)
+        echoing.start()
+
+        def notify():
+            with condition:
+                condition.notify_all()
+
+        def put_and_get():
+            queue.put(1)
+            queue.get()
+
+        def fill_and_empty():
+            for number in range(50):
+                queue.put(number)
+            for _ in range(50):
+                queue.get()
+
+        def there_and_back():
+            there.put(1)
+            back.get()
 
         words, numbers = manager.dict({str(n): n for n in range(1000)}), manager.list(range(1000))
         value, array = manager.Value("q", 0), manager.Array("q", range(1000))
@@ -47,7 +76,11 @@ def main():
             "semaphore": lambda: taken(semaphore),
             "event_set": event.set,
             "event_is_set": event.is_set,
+            "condition_notify": notify,
             "barrier": barrier.wait,
+            "queue": put_and_get,
+            "queue_many": fill_and_empty,
+            "queue_there_and_back": there_and_back,
             "dict_get": lambda: words["500"],
             "dict_set": lambda: words.__setitem__("500", 7),
             "dict_add": add_to_word,
@@ -68,6 +101,8 @@ def main():
             print(time.perf_counter() - begin, flush=True)
         barrier.abort()
         other.join()
+        there.put(None)
+        echoing.join()
 
 
 if __name__ == "__main__":

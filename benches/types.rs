@@ -1,21 +1,24 @@
-//! What the shared types do in a second, beside the same operations through Python's `multiprocessing.managers`, and for the containers through Redis on a unix socket.
+//! What the shared types do in a second, beside the same operations through Python's `multiprocessing.managers`, and through Redis on a unix socket where it has the like.
 //!
-//! Both take turns within a round; what counts are the medians of rounds, and the ratio behind a `/`, which says more than the rates do: those belong to a machine and its mood. Python's
-//! side is `types.py`, beside this file; without a python3 only our own rates are told.
+//! All take turns within a round; what counts are the medians of rounds, and the ratios behind a `/`, which say more than the rates do: those belong to a machine and its mood. Python's
+//! side is `types.py`, beside this file; Redis is the system's `redis-server`, started here on a socket of its own, with nothing written to disk. What is missing is skipped, and said so.
 //!
-//! `cargo bench --bench types` runs all of it; words after `--` choose sections (`locks`, `semaphores`, `events`, `barriers`,
-//! `containers`, `payload`). Without `--bench`, as under `cargo test`, one
-//! short round shows that everything works.
+//! `cargo bench --bench types` runs all of it, in less than two minutes; words after `--` choose sections (`locks`, `semaphores`, `events`, `conditions`, `barriers`, `queues`,
+//! `containers`, `payload`). Without `--bench`, as under `cargo test`, one short round shows that everything works.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use multiproc::types::{BarrierProxy, EventProxy, LockProxy, RLockProxy, SemaphoreProxy};
+use multiproc::types::{BarrierProxy, ConditionProxy, EventProxy, LockProxy, RLockProxy, SemaphoreProxy};
 use multiproc::{Process, Result, SyncManager};
+use redis::{Connection, RedisResult, cmd};
+use redis_server::Redis;
 
 #[path = "support/containers.rs"]
 mod containers;
+#[path = "support/queues.rs"]
+mod queues;
 #[path = "support/redis.rs"]
 mod redis_server;
 
@@ -26,7 +29,7 @@ struct Effort {
     calls: usize,
 }
 
-const FULL: Effort = Effort { rounds: 9, calls: 2_000 };
+const FULL: Effort = Effort { rounds: 7, calls: 1_000 };
 const SHORT: Effort = Effort { rounds: 1, calls: 20 };
 
 /// Python's managers, in a process that does as it is told.
@@ -74,24 +77,53 @@ fn median(mut samples: Vec<f64>) -> Option<f64> {
     samples.get(samples.len() / 2).copied()
 }
 
+/// What Redis does instead of an operation.
+type ByRedis<'a> = &'a dyn Fn(&mut Connection) -> RedisResult<()>;
+
 /// What is needed to compare operations.
 struct Contest {
     manager: SyncManager,
     effort: Effort,
     python: Option<Python>,
+    redis: Option<Redis>,
 }
 
 impl Contest {
     fn title(&self, title: &str) {
-        println!("{title:34} {:>12} {:>12}    ratio", "k/s", "Python, k/s");
+        println!("{title:38} {:>10}   {:>10} / ratio   {:>10} / ratio", "ours, k/s", "Python", "Redis");
     }
 
-    /// Our operation, and Python's of that name.
-    fn compare(&mut self, what: &str, theirs: &str, mut ours: impl FnMut() -> Result<()>) -> Result<()> {
+    /// Our operation, Python's of that name, and Redis's.
+    fn compare(
+        &mut self,
+        what: &str,
+        theirs: &str,
+        command: ByRedis<'_>,
+        ours: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        self.compare_many(1, what, theirs, Some(command), ours)
+    }
+
+    /// Our operation, and Python's of that name, where Redis has nothing like it.
+    fn compare_with_python(&mut self, what: &str, theirs: &str, ours: impl FnMut() -> Result<()>) -> Result<()> {
+        self.compare_many(1, what, theirs, None, ours)
+    }
+
+    /// Operations that each do something so many times.
+    fn compare_many(
+        &mut self,
+        times: usize,
+        what: &str,
+        theirs: &str,
+        command: Option<ByRedis<'_>>,
+        mut ours: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
         let Effort { rounds, calls } = self.effort;
-        let (mut own, mut python) = (Vec::new(), Vec::new());
+        let calls = calls.div_ceil(times);
+        let rate = |seconds: f64| (calls * times) as f64 / seconds / 1e3;
+        let (mut own, mut python, mut redis) = (Vec::new(), Vec::new(), Vec::new());
         // The first calls wake what sleeps.
-        for _ in 0..calls / 10 {
+        for _ in 0..calls.div_ceil(10) {
             ours()?;
         }
         for _ in 0..rounds {
@@ -99,37 +131,61 @@ impl Contest {
             for _ in 0..calls {
                 ours()?;
             }
-            own.push(calls as f64 / begin.elapsed().as_secs_f64() / 1e3);
-            let seconds = self.python.as_mut().and_then(|python| python.seconds(theirs, calls));
-            python.extend(seconds.map(|seconds| calls as f64 / seconds / 1e3));
+            own.push(rate(begin.elapsed().as_secs_f64()));
+            python.extend(self.python.as_mut().and_then(|python| python.seconds(theirs, calls)).map(rate));
+            if let (Some(server), Some(command)) = (&mut self.redis, command) {
+                let begin = Instant::now();
+                for _ in 0..calls {
+                    command(&mut server.connection).expect("a command of Redis's");
+                }
+                redis.push(rate(begin.elapsed().as_secs_f64()));
+            }
         }
-        match (median(own), median(python)) {
-            (Some(own), Some(python)) => println!("  {what:32} {own:12.1} {python:12.1}    / {:.2}", own / python),
-            (Some(own), None) => println!("  {what:32} {own:12.1}"),
-            (None, _) => {}
-        }
+        let own = median(own).unwrap_or_default();
+        let beside = |rates: Vec<f64>| match median(rates) {
+            Some(other) => format!("{other:10.1} / {:<5.2}", own / other),
+            None => format!("{:>10}        ", "-"),
+        };
+        println!("  {what:36} {own:10.1}   {}   {}", beside(python), beside(redis));
         Ok(())
     }
+}
+
+/// The usual way to lock by Redis: a key that is there, with an end for the case that its owner dies.
+fn lock_by_redis(redis: &mut Connection) -> RedisResult<()> {
+    cmd("SET").arg("lock").arg(1).arg("NX").arg("PX").arg(30_000).exec(redis)?;
+    cmd("DEL").arg("lock").exec(redis)
 }
 
 fn locks(contest: &mut Contest) -> Result<()> {
     contest.title("locks");
     let (lock, reentrant) = (LockProxy::new(&contest.manager)?, RLockProxy::new(&contest.manager)?);
-    contest.compare("Lock: lock, unlock", "lock", || lock.lock().map(drop))?;
-    contest.compare("RLock: lock, unlock", "rlock", || reentrant.lock().map(drop))
+    contest.compare("Lock: lock, unlock", "lock", &lock_by_redis, || lock.lock().map(drop))?;
+    contest.compare("RLock: lock, unlock", "rlock", &lock_by_redis, || reentrant.lock().map(drop))
 }
 
 fn semaphores(contest: &mut Contest) -> Result<()> {
     contest.title("semaphores");
     let semaphore = SemaphoreProxy::new(&contest.manager, 2)?;
-    contest.compare("Semaphore: acquire, release", "semaphore", || semaphore.acquire().map(drop))
+    contest.compare_with_python("Semaphore: acquire, release", "semaphore", || semaphore.acquire().map(drop))
 }
 
 fn events(contest: &mut Contest) -> Result<()> {
     contest.title("events");
     let event = EventProxy::new(&contest.manager)?;
-    contest.compare("Event: set", "event_set", || event.set())?;
-    contest.compare("Event: is_set", "event_is_set", || event.is_set().map(drop))
+    contest.compare("Event: set", "event_set", &|redis| cmd("SET").arg("event").arg(1).exec(redis), || event.set())?;
+    contest.compare("Event: is_set", "event_is_set", &|redis| cmd("EXISTS").arg("event").exec(redis), || {
+        event.is_set().map(drop)
+    })
+}
+
+fn conditions(contest: &mut Contest) -> Result<()> {
+    contest.title("conditions");
+    let condition = ConditionProxy::new(&contest.manager)?;
+    contest.compare_with_python("Condition: lock, notify_all, unlock", "condition_notify", || {
+        let _guard = condition.lock()?;
+        Ok(condition.notify_all().map(drop)?)
+    })
 }
 
 fn barriers(contest: &mut Contest) -> Result<()> {
@@ -137,7 +193,7 @@ fn barriers(contest: &mut Contest) -> Result<()> {
     let barrier = BarrierProxy::new(&contest.manager, 2)?;
     let theirs = barrier.clone();
     let other = Process::spawn(move || while theirs.wait().is_ok() {})?;
-    contest.compare("Barrier of two processes: wait", "barrier", || Ok(barrier.wait().map(drop)?))?;
+    contest.compare_with_python("Barrier of two processes: wait", "barrier", || Ok(barrier.wait().map(drop)?))?;
     barrier.abort()?;
     other.join().expect("the other party");
     Ok(())
@@ -149,20 +205,24 @@ fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let effort = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { SHORT };
     let wanted: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let sections: [Section; 6] = [
+    let sections: [Section; 8] = [
         ("locks", locks),
         ("semaphores", semaphores),
         ("events", events),
+        ("conditions", conditions),
         ("barriers", barriers),
+        ("queues", queues::queues),
         ("containers", containers::containers),
         ("payload", containers::payload),
     ];
-    let mut contest = Contest { manager: SyncManager::start()?, effort, python: Python::start() };
+    // Forked first: the others would not know what to do with our threads and descriptors.
+    let manager = SyncManager::start()?;
+    let mut contest = Contest { manager, effort, python: Python::start(), redis: Redis::start() };
     for (name, section) in sections {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {
             section(&mut contest)?;
         }
     }
-    drop(contest.python);
+    drop((contest.python, contest.redis));
     contest.manager.shutdown()
 }

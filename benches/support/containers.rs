@@ -5,57 +5,14 @@ use std::time::Instant;
 
 use multiproc::types::{ArrayProxy, CounterProxy, DictProxy, ListProxy, SetProxy, ValueProxy};
 use multiproc::{Datum, Result};
-use redis::{Connection, RedisResult, cmd};
+use redis::cmd;
 use serde::{Deserialize, Serialize};
 
-use super::redis_server::Redis;
-use super::{Contest, Effort, median};
-
-/// One command of Redis's.
-type Command<'a> = &'a dyn Fn(&mut Connection) -> RedisResult<()>;
-
-/// Our operation, Python's of that name, and Redis's.
-fn compare(
-    contest: &mut Contest,
-    redis: &mut Option<Redis>,
-    (what, theirs): (&str, &str),
-    command: Command<'_>,
-    mut ours: impl FnMut() -> Result<()>,
-) -> Result<()> {
-    let Effort { rounds, calls } = contest.effort;
-    let rate = |begin: Instant| calls as f64 / begin.elapsed().as_secs_f64() / 1e3;
-    let (mut own, mut python, mut other) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..calls / 10 {
-        ours()?;
-    }
-    for _ in 0..rounds {
-        let begin = Instant::now();
-        for _ in 0..calls {
-            ours()?;
-        }
-        own.push(rate(begin));
-        let seconds = contest.python.as_mut().and_then(|python| python.seconds(theirs, calls));
-        python.extend(seconds.map(|seconds| calls as f64 / seconds / 1e3));
-        if let Some(redis) = redis {
-            let begin = Instant::now();
-            for _ in 0..calls {
-                command(&mut redis.connection).expect("a command of Redis's");
-            }
-            other.push(rate(begin));
-        }
-    }
-    let own = median(own).unwrap_or_default();
-    let beside =
-        |rates: Vec<f64>| median(rates).map_or_else(String::new, |rate| format!("{rate:10.1} / {:.2}", own / rate));
-    println!("  {what:32} {own:10.1}   {:18} {}", beside(python), beside(other));
-    Ok(())
-}
+use super::{Contest, median};
 
 /// Dict, list, set, value, array and counter.
 pub fn containers(contest: &mut Contest) -> Result<()> {
-    println!("{:34} {:>10}   {:>10} / {:5} {:>10} / ratio", "containers, k/s", "ours", "Python", "ratio", "Redis");
-    let mut redis = Redis::start();
-    let redis = &mut redis;
+    contest.title("containers");
     let manager = &contest.manager;
     let dict = DictProxy::<String, u64>::from_iter(manager, (0..1000_u64).map(|n| (n.to_string(), n)))?;
     let list = ListProxy::<u64>::from_iter(manager, 0..1000_u64)?;
@@ -63,46 +20,41 @@ pub fn containers(contest: &mut Contest) -> Result<()> {
     let value = ValueProxy::<u64>::new(manager, 0)?;
     let array = ArrayProxy::<i64>::from_iter(manager, 0..1000)?;
     let counter = CounterProxy::new(manager, 0)?;
-    if let Some(redis) = redis {
+    if let Some(redis) = &mut contest.redis {
         for n in 0..1000 {
             cmd("HSET").arg("dict").arg(n).arg(n).exec(&mut redis.connection).expect("a hash");
             cmd("RPUSH").arg("list").arg(n).exec(&mut redis.connection).expect("a list");
             cmd("SADD").arg("set").arg(n).exec(&mut redis.connection).expect("a set");
         }
     }
-    compare(
-        contest,
-        redis,
-        ("dict: get", "dict_get"),
+    contest.compare(
+        "dict: get",
+        "dict_get",
         &|redis| cmd("HGET").arg("dict").arg("500").query::<u64>(redis).map(drop),
         || dict.get("500").map(drop),
     )?;
-    compare(
-        contest,
-        redis,
-        ("dict: insert", "dict_set"),
+    contest.compare(
+        "dict: insert",
+        "dict_set",
         &|redis| cmd("HSET").arg("dict").arg("500").arg(7).exec(redis),
         || dict.insert("500", 7).map(drop),
     )?;
     // Python has no update: what it does instead may lose one.
-    compare(
-        contest,
-        redis,
-        ("dict: update", "dict_add"),
+    contest.compare(
+        "dict: update",
+        "dict_add",
         &|redis| cmd("HINCRBY").arg("dict").arg("500").arg(1).exec(redis),
         || dict.update("500", |n| n.map(|n| n + 1)).map(drop),
     )?;
-    compare(
-        contest,
-        redis,
-        ("list: get", "list_get"),
+    contest.compare(
+        "list: get",
+        "list_get",
         &|redis| cmd("LINDEX").arg("list").arg(500).query::<u64>(redis).map(drop),
         || list.get(500).map(drop),
     )?;
-    compare(
-        contest,
-        redis,
-        ("list: push, pop", "list_push_pop"),
+    contest.compare(
+        "list: push, pop",
+        "list_push_pop",
         &|redis| {
             cmd("RPUSH").arg("list").arg(1).exec(redis)?;
             cmd("RPOP").arg("list").exec(redis)
@@ -112,45 +64,34 @@ pub fn containers(contest: &mut Contest) -> Result<()> {
             list.pop().map(drop)
         },
     )?;
-    compare(
-        contest,
-        redis,
-        ("list: all 1,000", "list_all"),
+    contest.compare(
+        "list: all 1,000",
+        "list_all",
         &|redis| cmd("LRANGE").arg("list").arg(0).arg(-1).query::<Vec<u64>>(redis).map(drop),
         || list.to_vec().map(drop),
     )?;
-    compare(
-        contest,
-        redis,
-        ("set: contains", "dict_contains"),
+    contest.compare("set: insert", "dict_set", &|redis| cmd("SADD").arg("set").arg("500").exec(redis), || {
+        set.insert("500").map(drop)
+    })?;
+    contest.compare(
+        "set: contains",
+        "dict_contains",
         &|redis| cmd("SISMEMBER").arg("set").arg("500").exec(redis),
         || set.contains("500").map(drop),
     )?;
-    compare(
-        contest,
-        redis,
-        ("Value: get", "value_get"),
-        &|redis| cmd("INCRBY").arg("value").arg(0).exec(redis),
-        || value.get().map(drop),
-    )?;
-    compare(contest, redis, ("Value: fetch_add", "value_add"), &|redis| cmd("INCR").arg("value").exec(redis), || {
+    contest.compare("Value: get", "value_get", &|redis| cmd("INCRBY").arg("value").arg(0).exec(redis), || {
+        value.get().map(drop)
+    })?;
+    contest.compare("Value: fetch_add", "value_add", &|redis| cmd("INCR").arg("value").exec(redis), || {
         value.fetch_add(1).map(drop)
     })?;
-    compare(
-        contest,
-        redis,
-        ("Value: lock, unlock", "value_add"),
-        &|redis| cmd("INCR").arg("value").exec(redis),
-        || value.lock()?.unlock(),
-    )?;
-    compare(
-        contest,
-        redis,
-        ("Array: set", "array_set"),
-        &|redis| cmd("LSET").arg("list").arg(500).arg(1).exec(redis),
-        || Ok(array.set(500, 1).map(drop)?),
-    )?;
-    compare(contest, redis, ("Counter: add", "value_add"), &|redis| cmd("INCR").arg("value").exec(redis), || {
+    contest.compare("Value: lock, unlock", "value_add", &|redis| cmd("INCR").arg("value").exec(redis), || {
+        value.lock()?.unlock()
+    })?;
+    contest.compare("Array: set", "array_set", &|redis| cmd("LSET").arg("list").arg(500).arg(1).exec(redis), || {
+        Ok(array.set(500, 1).map(drop)?)
+    })?;
+    contest.compare("Counter: add", "value_add", &|redis| cmd("INCR").arg("value").exec(redis), || {
         counter.add(1).map(drop)
     })
 }

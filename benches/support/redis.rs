@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Redis {
     process: Child,
     directory: PathBuf,
+    /// Where others can connect to it.
+    pub url: String,
     /// What commands go by.
     pub connection: redis::Connection,
 }
@@ -37,10 +39,10 @@ impl Redis {
                 return None;
             }
         };
+        let url = format!("redis+unix://{}", socket.display());
         let begin = Instant::now();
         let connection = loop {
-            let opened = redis::Client::open(format!("redis+unix://{}", socket.display()))
-                .and_then(|client| client.get_connection());
+            let opened = redis::Client::open(url.as_str()).and_then(|client| client.get_connection());
             match opened {
                 Ok(connection) => break connection,
                 Err(_) if begin.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
@@ -53,7 +55,7 @@ impl Redis {
                 }
             }
         };
-        Some(Self { process, directory, connection })
+        Some(Self { process, directory, url, connection })
     }
 }
 
