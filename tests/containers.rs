@@ -134,6 +134,27 @@ fn what_is_popped_and_never_arrives_is_put_back() -> Result<()> {
 }
 
 #[test]
+fn arrays_and_namespaces_are_equal_by_value() -> Result<()> {
+    let manager = SyncManager::start()?;
+    let array = ArrayProxy::<i32>::from_iter(&manager, 0..100)?;
+    assert!(array.equals(&array)? && array.equals(&ArrayProxy::<f64>::from_iter(&manager, (0..100).map(f64::from))?)?);
+    assert!(
+        array.equals(&(0..100).collect::<Vec<u8>>())?
+            && array.equals(&ListProxy::<u8>::from_iter(&manager, 0..100)?)?
+    );
+    assert!(!array.equals(&(0..99).collect::<Vec<u8>>())? && !array.equals(&"no list")?);
+    array.set(50, -1)?;
+    assert!(!array.equals(&(0..100).collect::<Vec<u8>>())?);
+    let namespace = NamespaceProxy::of(&manager, &std::collections::HashMap::from([("x", 1), ("y", 2)]))?;
+    let other = NamespaceProxy::new(&manager)?;
+    other.set("y", 2.0)?;
+    assert!(!namespace.equals(&other)?);
+    other.set("x", 1)?;
+    assert!(namespace.equals(&other)? && namespace.equals(&std::collections::BTreeMap::from([("x", 1), ("y", 2)]))?);
+    manager.shutdown()
+}
+
+#[test]
 fn large_vectors_of_numbers_come_out_of_every_container_as_they_went_in() -> Result<()> {
     let manager = SyncManager::start()?;
     let large: Vec<f64> = (0..200_000).map(f64::from).collect();

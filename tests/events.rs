@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::{Child, eventually, fork, threads, wait};
 use multiproc::types::EventProxy;
-use multiproc::{Error, Proxy, Result, SyncManager};
+use multiproc::{Deferred, Error, Proxy, Result, SyncManager};
+use proptest::prelude::*;
 
 fn manager() -> SyncManager {
     SyncManager::start().expect("a manager")
@@ -106,4 +107,52 @@ fn no_set_is_missed() -> Result<()> {
     ping.set()?;
     assert_eq!(children.map(wait), [0, 0]);
     manager.shutdown()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Set,
+    Clear,
+    Wait,
+    GiveUp(usize),
+}
+
+/// One flag, and those who wait for it: all of them go on at once, or none.
+#[test]
+fn an_event_is_a_flag_with_a_crowd() {
+    let manager = manager();
+    let step = prop_oneof![
+        1 => Just(Step::Set),
+        1 => Just(Step::Clear),
+        4 => Just(Step::Wait),
+        2 => any::<usize>().prop_map(Step::GiveUp),
+    ];
+    let steps = proptest::collection::vec(step, 1..20);
+    proptest!(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() }, |(steps in steps)| {
+        let event = EventProxy::new(&manager).expect("an event").with_timeout(common::LIMIT);
+        let (mut is_set, mut crowd): (bool, Vec<Deferred<()>>) = (false, Vec::new());
+        for step in steps {
+            match step {
+                Step::Set => {
+                    event.set().expect("an answer");
+                    is_set = true;
+                    crowd.drain(..).for_each(|one| one.wait().expect("it was set"));
+                }
+                Step::Clear => {
+                    event.clear().expect("an answer");
+                    is_set = false;
+                }
+                Step::Wait if is_set => event.wait().expect("it is set"),
+                Step::Wait => crowd.push(event.defer().wait()),
+                Step::GiveUp(_) if crowd.is_empty() => {}
+                Step::GiveUp(one) => drop(crowd.swap_remove(one % crowd.len())),
+            }
+            prop_assert_eq!(event.is_set().expect("an answer"), is_set);
+            match is_set {
+                true => eventually_says(&event, "<Event: set>"),
+                false => eventually_says(&event, &format!("<Event: not set, {} waiting>", crowd.len())),
+            }
+        }
+    });
+    manager.shutdown().expect("an end");
 }

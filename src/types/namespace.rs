@@ -86,6 +86,7 @@ impl Referent for Namespace {
         table.dynamic("remove", &["name"], |this, call| this.attributes.remove(call));
         table.dynamic("contains", &["name"], |this, call| this.attributes.contains_key(call));
         table.dynamic("names", &[], |this, call| this.attributes.keys(call));
+        table.dynamic("equals", &["other"], |this, call| this.attributes.equals(call));
         update::list(table);
         table.display();
         table.value();
@@ -181,6 +182,12 @@ impl NamespaceProxy {
     #[doc(alias = "__getattr__")]
     pub fn get<V: Datum>(&self, name: &str) -> Result<Option<V>> {
         Ok(self.base().invoke_by_value::<_, Slot<V>>("get", &(name,))?.into_inner())
+    }
+
+    /// Whether the attributes equal those of another namespace, of a struct, or of a map with names as keys: by value, and without regard to order.
+    #[doc(alias = "__eq__")]
+    pub fn equals(&self, other: &impl Serialize) -> Result<bool> {
+        self.base().invoke_by_value("equals", &(other,))
     }
 
     /// Changes an attribute by a function of it, with nobody's change in between; returns the new one. `None` stands for no attribute, and removes it.

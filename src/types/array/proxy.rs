@@ -114,6 +114,12 @@ impl<T: Number> ArrayProxy<T> {
         Self::new(manager, vec![T::default(); length])
     }
 
+    /// Whether the numbers equal those of another array or list, or of anything that is sent as a list, one by one: `1` and `1.0` do.
+    #[doc(alias = "__eq__")]
+    pub fn equals(&self, other: &impl serde::Serialize) -> Result<bool> {
+        self.base().invoke_by_value("equals", &(other,))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)

@@ -19,6 +19,7 @@ use crate::object::{Failure, Invocation, Outcome, Referent};
 use crate::sys::sync::Mutex;
 use crate::types::element::Element;
 use crate::types::encodes::Slot;
+use crate::types::entries::canonical;
 use crate::types::number::{Compute, NumberKind, Operation, no_operation, with_kind};
 use crate::types::sequence::{Index, Places, SequenceError, Slice};
 use crate::types::update::{self, Cells, Change, Fetched, Turns, Updated};
@@ -263,6 +264,18 @@ impl Array {
         let () = call.arguments()?;
         call.answer(&self.inner.length)
     }
+
+    fn equals(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (other,) = call.arguments::<(Element,)>()?;
+        // What is no sequence equals none.
+        let Ok(others) = other.value()?.read::<Vec<Element>>() else { return call.answer(&false) };
+        let own = Element::of(self).map_err(Error::unserializable::<Self>)?.contents()?;
+        let mut equal = own.len() == others.len();
+        for (number, other) in own.iter().zip(&others) {
+            equal = equal && canonical(number)? == canonical(other)?;
+        }
+        call.answer(&equal)
+    }
 }
 
 impl fmt::Debug for Array {
@@ -310,6 +323,7 @@ impl Referent for Array {
         table.dynamic("compute", &["index", "operation", "operand"], Self::compute);
         table.dynamic("compare_exchange", &["index", "expected", "new"], Self::compare_exchange);
         table.dynamic("len", &[], Self::len);
+        table.dynamic("equals", &["other"], Self::equals);
         update::list(table);
         table.display();
         table.value();

@@ -236,7 +236,7 @@ impl Dict {
         self.inner.state.lock().iter().try_for_each(|entry| show(&entry.key, &entry.value.value))
     }
 
-    fn equals(&self, call: &mut Invocation<'_>) -> Outcome {
+    pub(in crate::types) fn equals(&self, call: &mut Invocation<'_>) -> Outcome {
         let (other,) = call.arguments::<(Element,)>()?;
         let own = Element::of(self).map_err(Error::unserializable::<Self>)?;
         call.answer(&own.equals(other)?)
