@@ -360,13 +360,15 @@ fn a_forked_copy_of_a_manager_shuts_nothing_down() {
     let owned = builder().start().unwrap();
     let server = pid(&owned);
     let socket = owned.address().strip_prefix("unix:").unwrap().to_owned();
+    let owned = std::cell::RefCell::new(Some(owned));
     let child = fork(|| {
-        drop(owned);
+        drop(owned.take());
         // Neither the server nor the directory of its socket is the child's to remove.
         i32::from(UnixStream::connect(socket).is_err())
     });
-    // `owned` was moved into the closure, which the parent drops with the fork's return.
+    // Not moved into the closure: the parent would drop that with the fork's return, and end the server before a slow child had looked.
     assert_eq!(wait(child), 0);
+    drop(owned);
     assert!(common::state(server).is_none(), "the parent's drop has ended it");
     manager.shutdown().unwrap();
 }
