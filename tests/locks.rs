@@ -251,7 +251,7 @@ fn time_that_ends_while_a_connection_is_made_is_a_timeout() -> Result<()> {
     let manager = manager();
     let lock = LockProxy::new(&manager)?;
     let server = Pid::from_raw(i32::try_from(manager.pid().expect("started")).expect("a pid"));
-    kill(server, Signal::SIGSTOP).expect("the server is there");
+    common::stop(server.as_raw());
     let child = fork(|| match lock.try_lock_for(Duration::from_millis(20)) {
         Ok(None) => 0,
         other => panic!("{other:?}"),
@@ -268,7 +268,7 @@ fn a_lock_that_comes_too_late_goes_back() -> Result<()> {
     let manager = manager();
     let lock = LockProxy::new(&manager)?;
     let server = Pid::from_raw(i32::try_from(manager.pid().expect("started")).expect("a pid"));
-    kill(server, Signal::SIGSTOP).expect("the server is there");
+    common::stop(server.as_raw());
     let late = lock.try_lock_for(Duration::from_millis(10)).map(|guard| guard.is_some());
     kill(server, Signal::SIGCONT).expect("the server is there");
     assert!(!late?);

@@ -242,6 +242,17 @@ pub fn state(pid: i32) -> Option<char> {
     status(pid).map(|(state, _)| state)
 }
 
+/// Stops a process that is not this one's child, and returns once all its threads have stopped: the signal alone only asks for it.
+pub fn stop(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("stop a process that is there");
+    let stopped = |stat: &str| stat.rfind(')').is_some_and(|end| stat[end + 1..].trim_start().starts_with('T'));
+    eventually("all threads have stopped", || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten();
+        // One that has ended meanwhile runs no more either.
+        tasks.into_iter().all(|task| fs::read_to_string(task.path().join("stat")).map_or(true, |stat| stopped(&stat)))
+    });
+}
+
 /// The children of a process, zombies too.
 pub fn children(pid: i32) -> Vec<i32> {
     let Ok(found) = fs::read_dir("/proc") else { return Vec::new() };
