@@ -386,6 +386,28 @@ fn a_fork_that_fails_leaves_nothing() {
     manager.shutdown().unwrap();
 }
 
+/// A child that had not spoken to its server kept one descriptor for each child of its own, also for those that had ended: it is to tell the server of them when it
+/// speaks, and of the ended ones there is nothing to tell.
+#[test]
+fn a_silent_child_keeps_nothing_of_its_own_ended_children() {
+    let manager = start();
+    let counter = CounterProxy::new(&manager).unwrap();
+    let child = fork(|| {
+        let me = std::process::id().cast_signed();
+        let before = descriptors(me);
+        for _ in 0..30 {
+            common::try_fork().unwrap();
+        }
+        // The last one may have ended after it was looked.
+        let clients = 16;
+        let kept = descriptors(me) - before;
+        assert!(kept <= clients, "{kept} descriptors are kept");
+        i32::from(counter.add(1).unwrap() != 1)
+    });
+    assert_eq!(wait(child), 0);
+    manager.shutdown().unwrap();
+}
+
 /// The calls of one of two threads, or of both, failed with `ServerGone`: both had made a control stream, the server had refused one, and the client kept that.
 #[test]
 fn a_forked_childs_first_calls_may_come_from_many_threads() {

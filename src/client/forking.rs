@@ -58,8 +58,10 @@ fn announce(client: &Client) -> Option<(ClientId, OwnedFd)> {
 
 fn parent() {
     let prepared = std::mem::take(&mut *PREPARED.lock());
-    for Prepared { client, .. } in prepared {
+    for Prepared { client, child } in prepared {
         // The near end is the child's now.
+        drop(child);
+        client.state().notices.forget_ended_children();
         lifelines::watch(&client);
     }
 }

@@ -5,10 +5,12 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::Ledger;
 use crate::protocol::ClientId;
 use crate::protocol::notice::{ControlNotice, ServerNotice};
+use crate::sys::poll::{self, Interest};
 use crate::transport::{Connection, Progress};
 
 /// The control stream of one client.
@@ -113,6 +115,16 @@ impl Notices {
             self.unsaid.push((notice, fd));
         }
         true
+    }
+
+    /// Forgets the forks that were not spoken of yet, and whose children have ended or never were: each would keep a descriptor for as long as this process does not speak.
+    pub(super) fn forget_ended_children(&mut self) {
+        let ended = |lifeline: &OwnedFd| {
+            poll::wait_one(lifeline, Interest::HangUp, Some(Duration::ZERO)).is_ok_and(|ready| ready.any())
+        };
+        self.unsaid.retain(|(notice, lifeline)| {
+            !matches!(notice, ControlNotice::Fork { .. }) || !lifeline.as_ref().is_some_and(ended)
+        });
     }
 
     fn send(&mut self, notice: &ControlNotice, fd: Option<OwnedFd>) -> bool {
