@@ -386,6 +386,29 @@ fn a_fork_that_fails_leaves_nothing() {
     manager.shutdown().unwrap();
 }
 
+/// A server that was forked in the moment in which another thread began or ended never served: its own threads waited for std's lock of threads' stacks, which it had
+/// inherited locked.
+#[test]
+fn servers_start_while_threads_come_and_go() {
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                    let crowd: Vec<_> = (0..100).map(|_| thread::spawn(|| {})).collect();
+                    crowd.into_iter().for_each(|one| one.join().unwrap());
+                }
+            });
+        }
+        for _ in 0..150 {
+            let manager = start();
+            manager.ping().unwrap();
+            manager.shutdown().unwrap();
+        }
+        ends.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 /// A child that had not spoken to its server kept one descriptor for each child of its own, also for those that had ended: it is to tell the server of them when it
 /// speaks, and of the ended ones there is nothing to tell.
 #[test]

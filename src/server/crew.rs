@@ -6,11 +6,11 @@
 //! Invariants: at any time at most one thread holds the current term; terms and call numbers are never used again; a thread that was not needed
 //! for a second ends.
 
+use crate::sys::thread::JoinHandle;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
@@ -41,7 +41,7 @@ struct State {
     running: usize,
     /// Threads that wait.
     idle: usize,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle>,
     /// Threads that have not ended.
     alive: usize,
     stopping: bool,
@@ -282,7 +282,7 @@ impl Crew {
         for thread in threads {
             // A thread that has counted itself out has nothing left to do but end.
             if all || thread.is_finished() {
-                let _ = thread.join();
+                thread.join();
             }
         }
         drop(jobs);
