@@ -79,9 +79,11 @@ fn hundreds_of_waiters_cost_the_server_no_thread() -> Result<()> {
             thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, wait).expect("a thread");
         }
         eventually_says(&event, &format!("<Event: not set, {WAITERS} waiting>"));
+        // A busy machine may have made the lead pass on; those threads go home again.
+        let few = common::within(common::LIMIT, || threads(pid) <= before + 2);
         let while_waiting = threads(pid);
         event.set()?;
-        assert!(while_waiting <= before + 2, "{before} threads before, {while_waiting} with {WAITERS} waiters");
+        assert!(few, "{before} threads before, {while_waiting} with {WAITERS} waiters");
         Ok(())
     })?;
     manager.shutdown()

@@ -237,9 +237,11 @@ fn a_thousand_waiters_cost_the_server_no_thread() -> Result<()> {
             thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(lock.text().expect("a text"), text);
+        // A busy machine may have made the lead pass on; those threads go home again.
+        let few = common::within(common::LIMIT, || threads(pid) <= before + 2);
         let while_waiting = threads(pid);
         drop(guard);
-        assert!(while_waiting <= before + 2, "{before} threads before, {while_waiting} with {WAITERS} waiters");
+        assert!(few, "{before} threads before, {while_waiting} with {WAITERS} waiters");
     });
     assert_eq!(sum.get()?, WAITERS as i64);
     manager.shutdown()

@@ -81,6 +81,8 @@ pub(super) struct Session {
     connection: ConnectionId,
     place: Place,
     inbound: Mutex<Receiver>,
+    /// Held while the connection is closed and what follows from that is settled.
+    closing: Mutex<()>,
     /// A call that has to wait for so many notices.
     held: Mutex<Option<(u64, Vec<u8>)>>,
     /// Whether there is one, readable without the lock.
@@ -116,6 +118,7 @@ impl Session {
             connection,
             place: Place::default(),
             inbound: Mutex::new(receiver),
+            closing: Mutex::new(()),
             held: Mutex::new(None),
             holds: AtomicBool::new(false),
             shelved: AtomicBool::new(false),
@@ -498,7 +501,10 @@ impl Session {
     }
 
     /// Ends the connection: waiting calls are given up, and what may not have arrived is the record's to settle.
+    ///
+    /// Returns when that is done, whoever does it: a client's end is told to those who keep something for it only after what never arrived has been put back.
     pub(super) fn close(&self, core: &Arc<Core>) {
+        let _closing = self.closing.lock();
         self.end(core).settle();
     }
 
