@@ -89,7 +89,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # What a child may do
 /// Whatever does not wait for what another thread of its parent held at the fork. The allocator, stdout and stderr, and everything of
-/// this crate is safe. A lock of *another* library's or the program's own may be locked for good, when another thread held it: that is why
+/// this crate is safe. A lock of *another* library's or the program's own may be locked for good, when another thread held it (std has one, too, that every
+/// `std::thread` takes at its begin and end: a child that was forked in the moment in which another thread did that can start none of its own): that is why
 /// the first fork of a process with several threads warns (by `tracing`). Fork before there are threads, or use
 /// [`init`] and [`spawn_fn`](Self::spawn_fn), whose children come from a process that never had any.
 ///
