@@ -52,7 +52,7 @@ pub fn run(settings: Settings) -> Result<Report> {
     };
     bench.machine()?;
     type Row = fn(&mut Bench) -> Result<()>;
-    let rows: [(&str, Row); 12] = [
+    let rows: [(&str, Row); 11] = [
         ("yardsticks", Bench::yardsticks),
         ("one", Bench::one),
         ("many", Bench::many),
@@ -64,7 +64,6 @@ pub fn run(settings: Settings) -> Result<Report> {
         ("idle", Bench::idle),
         ("first", Bench::first),
         ("hogs", Bench::hogs),
-        ("policies", Bench::policies),
     ];
     for (name, row) in rows {
         let wanted = bench.settings.only.as_deref().is_none_or(|only| only == name || name == "yardsticks");
@@ -504,11 +503,6 @@ impl Bench {
         }
         drop(hogs);
         self.report.tables.push(table);
-        Ok(())
-    }
-
-    /// The ways of waiting.
-    fn policies(&mut self) -> Result<()> {
         Ok(())
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use multiproc::SyncManager;
 use multiproc::types::{DictProxy, EventProxy, QueueProxy};
-use multiproc::{Proxy, SyncManager};
 
 use crate::clients::Call;
 
@@ -161,9 +161,5 @@ impl Multiproc {
 
     pub fn event(&self) -> Result<EventProxy> {
         Ok(EventProxy::new(&self.manager)?)
-    }
-
-    pub fn text(&self) -> Result<String> {
-        Ok(self.counter.text()?)
     }
 }

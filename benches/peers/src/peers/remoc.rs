@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::{Context as _, Result};
 use remoc::prelude::*;
 use remoc::rtc;
-use remoc::rtc::ServerShared as _;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::clients::{Call, Forked};
