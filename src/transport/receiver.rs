@@ -156,7 +156,7 @@ impl Receiver {
     /// Gives up the shared memory that holds nothing, for both sides: for a connection that has been silent for long.
     pub fn cool(&mut self) {
         if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
-            ring.discard();
+            ring.discard(self.socket.as_fd());
         }
     }
 

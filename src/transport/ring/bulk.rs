@@ -13,8 +13,8 @@ use crate::transport::TransportError;
 /// The bytes that are copied before they are published: the other side takes them out while the next are copied.
 pub(super) const PIECE: usize = 64 << 10;
 
-/// How often the owner's word is looked at before the other side is said to have broken it: giving memory back takes microseconds.
-const PATIENCE: u32 = 100_000;
+/// How often the owner's word is looked at before the frame is kept until the doorbell: giving memory back mostly takes microseconds.
+const TRIES: u32 = 100;
 
 const SCRIBBLED: TransportError = TransportError::Scribbled { what: "how far a large message has come" };
 
@@ -35,21 +35,18 @@ impl Producer {
         Self { memory, way, written: 0, taken: 0, writes: false }
     }
 
-    /// A frame is going to be written.
-    pub(super) fn begin(&mut self) -> Result<(), TransportError> {
-        if self.writes {
-            return Ok(());
-        }
+    /// A frame is going to be written; false while the receiver gives the memory back, after which it [rings](super::Incoming::discard).
+    pub(super) fn begin(&mut self) -> bool {
         let owner = &self.memory.positions(self.way).bulk_owner.0;
-        for _ in 0..PATIENCE {
+        for _ in 0..TRIES {
             // Pairs with the stores in `end` and `Consumer::discard`: the memory is whole again.
-            if owner.compare_exchange(NOBODYS, SENDERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if self.writes || owner.compare_exchange(NOBODYS, SENDERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 self.writes = true;
-                return Ok(());
+                return true;
             }
-            std::thread::yield_now();
+            std::hint::spin_loop();
         }
-        Err(TransportError::Scribbled { what: "whose the memory is" })
+        false
     }
 
     /// The frame has been written.
@@ -106,7 +103,7 @@ impl Consumer {
         Self { memory, way, taken: 0 }
     }
 
-    /// Gives the memory back, if nothing lies in it and nothing is being written.
+    /// Gives the memory back, if nothing lies in it and nothing is being written. The sender may have had to wait meanwhile.
     pub(super) fn discard(&mut self) {
         let owner = &self.memory.positions(self.way).bulk_owner.0;
         // Pairs with the stores in `Producer::end`.

@@ -130,9 +130,11 @@ impl Incoming {
     }
 
     /// Gives back what memory holds nothing: for a connection that has been cold for a while.
-    pub(in crate::transport) fn discard(&mut self) {
+    pub(in crate::transport) fn discard(&mut self, socket: BorrowedFd<'_>) {
         if self.large.is_none() {
             self.bulk.discard();
+            // A frame that was to begin meanwhile waits for this as for room.
+            self.ring(socket);
         }
     }
 

@@ -157,7 +157,9 @@ impl Outgoing {
     }
 
     fn announce(&mut self, size: usize, socket: BorrowedFd<'_>) -> Result<bool, TransportError> {
-        self.bulk.begin()?;
+        if !self.bulk.begin() {
+            return Ok(false);
+        }
         let announced = self.cells.push(Kind::Bulk, 8, &[&(size as u64).to_le_bytes()])?;
         if announced {
             self.ring(socket);
