@@ -1,4 +1,4 @@
-//! Values and arrays: what Python's documentation says of them, the lock that a value has, and arithmetic in the server.
+//! Values: what Python's documentation says of them, the lock that a value has, and arithmetic in the server.
 
 mod common;
 
@@ -7,16 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Child, eventually, fork, wait};
-use multiproc::types::{ArrayProxy, CounterProxy, Number, SequenceError, ValueProxy};
-use multiproc::{CallError, Error, Proxy, Result, SyncManager};
+use multiproc::types::{CounterProxy, ValueProxy};
+use multiproc::{Error, Proxy, Result, SyncManager};
 use proptest::prelude::*;
 
 fn manager() -> SyncManager {
     SyncManager::start().expect("a manager")
-}
-
-fn method<T: std::fmt::Debug, E>(result: Result<T, CallError<E>>) -> E {
-    result.expect_err("an error").into_method().unwrap_or_else(|error| panic!("the system's error: {error}"))
 }
 
 #[test]
@@ -185,172 +181,6 @@ fn locks_of_many_processes_exclude_each_other() -> Result<()> {
     assert!(children.into_iter().map(wait).all(|code| code == 0));
     assert_eq!(value.get()?, (320, 320));
     manager.shutdown()
-}
-
-fn travels<T: Number + std::fmt::Debug + Default>(manager: &SyncManager, numbers: &[T], text: &str) -> Result<()> {
-    let array = ArrayProxy::<T>::new(manager, numbers)?;
-    assert_eq!(array.to_vec()?, numbers);
-    assert_eq!(array.to_string(), text);
-    assert_eq!(array.get(-1)?, numbers.last().copied());
-    array.fill(T::default())?;
-    assert_eq!(array.to_vec()?, vec![T::default(); numbers.len()]);
-    array.set_slice(.., numbers)?;
-    assert_eq!(array.to_value::<Vec<T>>()?, numbers);
-    Ok(())
-}
-
-#[test]
-fn arrays_are_of_every_kind_of_number() -> Result<()> {
-    let manager = manager();
-    travels::<u8>(&manager, &[0, 255], "array('B', [0, 255])")?;
-    travels::<i8>(&manager, &[-128, 127], "array('b', [-128, 127])")?;
-    travels::<u16>(&manager, &[65535], "array('H', [65535])")?;
-    travels::<i16>(&manager, &[-1], "array('h', [-1])")?;
-    travels::<u32>(&manager, &[1, 2], "array('I', [1, 2])")?;
-    travels::<i32>(&manager, &[-1, 2], "array('i', [-1, 2])")?;
-    travels::<u64>(&manager, &[u64::MAX], "array('Q', [18446744073709551615])")?;
-    travels::<usize>(&manager, &[7], "array('Q', [7])")?;
-    travels::<i64>(&manager, &[i64::MIN], "array('q', [-9223372036854775808])")?;
-    travels::<isize>(&manager, &[-7], "array('q', [-7])")?;
-    travels::<f32>(&manager, &[0.5, -1.0], "array('f', [0.5, -1.0])")?;
-    travels::<f64>(&manager, &[], "array('d')")?;
-    manager.shutdown()
-}
-
-#[test]
-fn an_arrays_length_stays() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<i32>::from_iter(&manager, 0..5)?;
-    assert_eq!(method(array.set(5, 1)), SequenceError::OutOfRange { index: 5, length: 5 });
-    assert_eq!(method(array.set_slice(1..3, &[1])), SequenceError::SliceLength { given: 1, places: 2 });
-    assert_eq!(method(array.update(-6, |n| n)), SequenceError::OutOfRange { index: -6, length: 5 });
-    assert_eq!(array.get(5)?, None);
-    assert_eq!(array.slice((4, 0, -2))?, [4, 2]);
-    array.set_slice((0, 5, 2), &[10, 20, 30])?;
-    assert_eq!(array.to_vec()?, [10, 1, 20, 3, 30]);
-    assert_eq!((array.fetch_add(0, -5)?, array.fetch_or(1, 6)?, array.get(1)?), (10, 1, Some(7)));
-    assert_eq!(array.compare_exchange(0, 5, 6)?, Ok(5));
-    assert_eq!(array.compare_exchange(0, 5, 6)?, Err(6));
-    assert_eq!((array.len()?, array.is_empty()?), (5, false));
-    // Another kind of numbers is read, where they fit.
-    array.base().call_method::<()>("set_slice", ((None::<i64>, Some(2), None::<i64>), vec![1_u8, 2]))?;
-    assert_eq!(array.slice(..2)?, [1, 2]);
-    let misfit = array.base().call_method::<()>("set_slice", ((None::<i64>, Some(1), None::<i64>), vec![1.5]));
-    assert!(matches!(misfit, Err(Error::Unserializable { .. })), "{misfit:?}");
-    manager.shutdown()
-}
-
-#[test]
-fn counts_of_many_processes_add_up() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<u64>::zeroed(&manager, 3)?;
-    let children: Vec<Child> = (0..8)
-        .map(|_| {
-            let array = array.clone();
-            fork(move || {
-                for _ in 0..50 {
-                    array.fetch_add(0, 1).expect("a sum");
-                    array.update(1, |n| n + 1).expect("an update");
-                }
-                0
-            })
-        })
-        .collect();
-    assert!(children.into_iter().map(wait).all(|code| code == 0));
-    assert_eq!(array.to_vec()?, [400, 400, 0]);
-    manager.shutdown()
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Set(isize, i16),
-    Slice(isize, isize, isize),
-    SetSlice(isize, isize, Vec<i16>),
-    Fill(i16),
-    Add(isize, i16),
-    Update(isize),
-}
-
-#[test]
-fn an_array_is_a_vec_that_does_not_grow() {
-    let manager = manager();
-    let (index, number) = (-7..7_isize, any::<i16>());
-    let step = prop_oneof![
-        (index.clone(), number).prop_map(|(index, number)| Step::Set(index, number)),
-        (index.clone(), index.clone(), prop_oneof![1..3_isize, -3..-1_isize])
-            .prop_map(|(a, b, step)| Step::Slice(a, b, step)),
-        (index.clone(), index.clone(), proptest::collection::vec(number, 0..4))
-            .prop_map(|(a, b, all)| Step::SetSlice(a, b, all)),
-        number.prop_map(Step::Fill),
-        (index.clone(), number).prop_map(|(index, number)| Step::Add(index, number)),
-        index.prop_map(Step::Update),
-    ];
-    let steps = (proptest::collection::vec(number, 0..6), proptest::collection::vec(step, 1..25));
-    proptest!(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() }, |((start, steps) in steps)| {
-        let array = ArrayProxy::<i16>::new(&manager, &start).expect("an array");
-        let mut model = start;
-        for step in steps {
-            run(&array, &mut model, &step).expect("a step");
-            prop_assert_eq!(&array.to_vec().expect("numbers"), &model, "after {:?}", step);
-        }
-    });
-    manager.shutdown().expect("an end");
-}
-
-fn run(array: &ArrayProxy<i16>, model: &mut [i16], step: &Step) -> Result<()> {
-    let length = model.len() as isize;
-    let at = |index: isize| {
-        let place = if index < 0 { index + length } else { index };
-        (0..length).contains(&place).then_some(place as usize)
-    };
-    match step {
-        Step::Set(index, number) => match at(*index) {
-            Some(place) => assert_eq!(array.set(*index, *number)?, std::mem::replace(&mut model[place], *number)),
-            None => assert!(array.set(*index, *number).is_err()),
-        },
-        Step::Slice(start, stop_given, step) => {
-            let (low, high) = if *step > 0 { (0, length) } else { (-1, length - 1) };
-            let bound = |index: isize| (if index < 0 { index + length } else { index }).clamp(low, high);
-            let (mut place, stop) = (bound(*start), bound(*stop_given));
-            let mut expected = Vec::new();
-            while if *step > 0 { place < stop } else { place > stop } {
-                expected.push(model[place as usize]);
-                place += step;
-            }
-            let found = array.slice((*start, *stop_given, *step))?;
-            assert_eq!(found, expected);
-        }
-        Step::SetSlice(start, stop, numbers) => {
-            let bound = |index: isize| (if index < 0 { index + length } else { index }).clamp(0, length) as usize;
-            let range = bound(*start)..bound(*stop).max(bound(*start));
-            let done = array.set_slice((*start, *stop), numbers);
-            if range.len() == numbers.len() {
-                done?;
-                model[range].copy_from_slice(numbers);
-            } else {
-                assert!(done.is_err());
-            }
-        }
-        Step::Fill(number) => {
-            array.fill(*number)?;
-            model.fill(*number);
-        }
-        Step::Add(index, number) => match at(*index) {
-            Some(place) => {
-                assert_eq!(array.fetch_add(*index, *number)?, model[place]);
-                model[place] = model[place].wrapping_add(*number);
-            }
-            None => assert!(array.fetch_add(*index, *number).is_err()),
-        },
-        Step::Update(index) => match at(*index) {
-            Some(place) => {
-                model[place] = model[place].wrapping_mul(3);
-                assert_eq!(array.update(*index, |number| number.wrapping_mul(3))?, model[place]);
-            }
-            None => assert!(array.update(*index, |number| number).is_err()),
-        },
-    }
-    Ok(())
 }
 
 /// Symptom: a guard that was leaked kept its value locked until its process ended. Cause: nobody told the server of its thread's end.

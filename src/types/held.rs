@@ -1,4 +1,4 @@
-//! What this thread holds of its locks: the client's side of [`exclusion`](super::exclusion), and of a value's lock.
+//! What this thread holds of its locks: the client's side of [`exclusion`](super::exclusion), and of a value's or an array's.
 //!
 //! A guard gives its lock up when it is dropped. One that was leaked does not, and nobody else may: when its thread ends, a destructor of the thread's own says so to the
 //! server, which passes the lock on as abandoned. It also shows which lock would be waited for by the thread that holds it.
@@ -24,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 struct Held {
     proxy: BaseProxy,
     hold: u64,
-    /// 0 for a value's lock, which can't be taken again by who has it.
+    /// 0 for a value's or an array's lock, which can't be taken again by who has it.
     guards: u64,
 }
 
@@ -92,7 +92,7 @@ fn note(proxy: &BaseProxy, hold: u64) {
     });
 }
 
-/// Notes a value's lock.
+/// Notes a value's or an array's lock.
 pub(super) fn note_turn(proxy: &BaseProxy, reservation: u64) {
     with_held(|held| held.current().push(Held { proxy: proxy.without_timeout(), hold: reservation, guards: 0 }));
 }

@@ -32,6 +32,7 @@ mod held;
 mod iterator;
 mod list;
 mod lock;
+mod locked;
 mod namespace;
 mod number;
 #[cfg(feature = "python")]
@@ -46,7 +47,7 @@ mod value;
 mod waiters;
 mod watched;
 
-pub use array::{Array, ArrayDeferred, ArrayProxy};
+pub use array::{Array, ArrayDeferred, ArrayGuard, ArrayProxy};
 pub use barrier::{Barrier, BarrierDeferred, BarrierMember, BarrierProxy, BrokenBarrierError};
 pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy};
 pub use counter::{Counter, CounterDeferred, CounterProxy};

@@ -60,6 +60,8 @@ mod private {
         fn compute(self, operation: Operation, other: Self) -> Option<Self>;
         fn read_le(raw: &[u8]) -> Option<Self>;
         fn append_le(self, out: &mut Vec<u8>);
+        /// Writes it over the bytes of another.
+        fn overwrite_le(self, raw: &mut [u8]);
         /// Its bits: different for numbers that differ at all.
         fn bits(self) -> u64;
     }
@@ -75,6 +77,10 @@ macro_rules! raw {
 
         fn append_le(self, out: &mut Vec<u8>) {
             out.extend_from_slice(&self.to_le_bytes());
+        }
+
+        fn overwrite_le(self, raw: &mut [u8]) {
+            raw.copy_from_slice(&self.to_le_bytes());
         }
     };
 }
@@ -216,13 +222,19 @@ impl NumberKind {
         Ok(raw)
     }
 
-    /// What comes of an operation on two elements that are numbers of this kind.
-    pub(super) fn compute(self, operation: Operation, old: &Element, other: &Element) -> Result<Element> {
+    /// What comes of an operation on an element that is a number of this kind and another, of which these are the [bytes](Self::raw).
+    pub(super) fn compute(self, operation: Operation, old: &Element, other: &[u8]) -> Result<Element> {
         with_kind!(self, N => {
-            let read = |element: &Element| element.read::<N>().map_err(Error::unserializable::<N>);
-            let new = read(old)?.compute(operation, read(other)?).ok_or_else(|| no_operation(operation))?;
+            let old = old.read::<N>().map_err(Error::unserializable::<N>)?;
+            let other = N::read_le(other).unwrap_or_default();
+            let new = old.compute(operation, other).ok_or_else(|| no_operation(operation))?;
             Element::of(&new).map_err(Error::unserializable::<N>)
         })
+    }
+
+    /// The number with those bytes.
+    pub(super) fn element(self, raw: &[u8]) -> Result<Element> {
+        with_kind!(self, N => Element::of(&N::read_le(raw)).map_err(Error::unserializable::<N>))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A turn ends when its holder commits, lets go, dies, or takes longer than it was given. Those behind it wait in the order in which they came: for a turn of their
 //! own, or with a write that is done as soon as nobody holds the cell.
 //!
-//! Invariant: a cell that nobody holds has nobody waiting for it. A turn without a limit is a lock; that its holder died is told to the next one who locks, once, however late he comes.
+//! Invariant: a line that nobody holds has nobody waiting in it. A turn without a limit is a lock; that its holder died is told to the next one who locks, once, however late he comes.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -14,6 +14,22 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::update::Reserved;
 use crate::object::Responder;
 use crate::protocol::ClientId;
+
+/// What names a cell of an object.
+pub(super) trait Cell: Clone + Eq + Hash + Send + Sync + 'static {
+    /// The cell in whose line one waits for a turn at this one: another, where one line serves cells that lie in each other.
+    fn line(&self) -> Self {
+        self.clone()
+    }
+
+    /// Whether a turn at this cell keeps others from changing `other`, of the same line.
+    fn covers(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// The one cell of an object that is one.
+impl Cell for () {}
 
 /// A write that waits for a cell to be let go, and answers its caller itself.
 pub(super) trait Write: Send {
@@ -63,14 +79,15 @@ pub(super) struct Turn<K> {
     pub(super) abandoned: bool,
 }
 
-struct Held {
+struct Held<K> {
+    cell: K,
     reservation: u64,
     client: Option<ClientId>,
     is_lock: bool,
     /// A former holder has died, and nobody who holds the cell has been told.
     abandoned: bool,
     /// By the number in which they came.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, (K, Waiting)>,
 }
 
 /// What became of somebody who asked.
@@ -85,8 +102,9 @@ pub(super) enum Asked<K> {
 
 /// The reservations of one object's cells, which are named by `K`.
 pub(super) struct Reservations<K> {
-    held: FxHashMap<K, Held>,
-    /// The cells that nobody holds whose last lock was abandoned.
+    /// By the cell that gives the line its name, as all here.
+    held: FxHashMap<K, Held<K>>,
+    /// The lines that nobody holds whose last lock was abandoned.
     abandoned: FxHashSet<K>,
     /// The last number given out, to a reservation or to one who waits.
     last: u64,
@@ -98,15 +116,15 @@ impl<K> Default for Reservations<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Reservations<K> {
-    /// Whether somebody has the turn.
+impl<K: Cell> Reservations<K> {
+    /// Whether somebody's turn keeps others from changing the cell.
     pub(super) fn is_held(&self, cell: &K) -> bool {
-        !self.held.is_empty() && self.held.contains_key(cell)
+        !self.held.is_empty() && self.held.get(&cell.line()).is_some_and(|held| held.cell.covers(cell))
     }
 
     /// Whether this reservation has the turn.
     pub(super) fn is_holder(&self, cell: &K, reservation: u64) -> bool {
-        self.held.get(cell).is_some_and(|held| held.reservation == reservation)
+        self.held.get(&cell.line()).is_some_and(|held| held.reservation == reservation && held.cell == *cell)
     }
 
     /// A number for one who is going to ask.
@@ -121,26 +139,28 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
         if !waiting.is_wanted() {
             return Asked::Gone(waiting);
         }
-        if let Some(held) = self.held.get_mut(&cell) {
-            held.waiting.insert(number, waiting);
+        let line = cell.line();
+        if let Some(held) = self.held.get_mut(&line) {
+            held.waiting.insert(number, (cell, waiting));
             return Asked::Waits;
         }
         let is_lock = waiting.is_lock();
-        let was_abandoned = self.abandoned.remove(&cell);
+        let was_abandoned = self.abandoned.remove(&line);
         let held = Held {
+            cell: cell.clone(),
             reservation: number,
             client: waiting.client(),
             is_lock,
             abandoned: was_abandoned && !is_lock,
             waiting: BTreeMap::new(),
         };
-        self.held.insert(cell.clone(), held);
+        self.held.insert(line, held);
         Asked::Turn(Turn { cell, reservation: number, waiting, abandoned: was_abandoned && is_lock })
     }
 
     /// Takes one who waits out of the queue, to be dropped outside of locks.
     pub(super) fn give_up(&mut self, cell: &K, number: u64) -> Option<Waiting> {
-        self.held.get_mut(cell)?.waiting.remove(&number)
+        self.held.get_mut(&cell.line())?.waiting.remove(&number).map(|(_, waiting)| waiting)
     }
 
     /// Ends a turn, if it is still that one's; the next one's. A lock may have been `abandoned`. Those who don't wait any more are put into `gone`, to be dropped outside
@@ -152,35 +172,37 @@ impl<K: Clone + Eq + Hash> Reservations<K> {
         abandoned: bool,
         gone: &mut Vec<Waiting>,
     ) -> Option<Turn<K>> {
-        let held = self.held.get_mut(cell).filter(|held| held.reservation == reservation)?;
+        let line = cell.line();
+        let held = self.held.get_mut(&line).filter(|held| held.reservation == reservation)?;
         held.abandoned |= abandoned && held.is_lock;
         let next = loop {
             match held.waiting.pop_first() {
-                Some((_, next)) if !next.is_wanted() => gone.push(next),
+                Some((_, (_, next))) if !next.is_wanted() => gone.push(next),
                 other => break other,
             }
         };
-        let Some((_, waiting)) = next else {
-            if self.held.remove(cell).is_some_and(|held| held.abandoned) {
-                self.abandoned.insert(cell.clone());
+        let Some((_, (cell, waiting))) = next else {
+            if self.held.remove(&line).is_some_and(|held| held.abandoned) {
+                self.abandoned.insert(line);
             }
             return None;
         };
         self.last += 1;
+        held.cell = cell.clone();
         (held.reservation, held.client, held.is_lock) = (self.last, waiting.client(), waiting.is_lock());
         // Others do not ask in which state they find the cell.
         let abandoned = held.is_lock && std::mem::take(&mut held.abandoned);
-        Some(Turn { cell: cell.clone(), reservation: self.last, waiting, abandoned })
+        Some(Turn { cell, reservation: self.last, waiting, abandoned })
     }
 
     /// Ends all turns of a client that is gone; those who are next.
     pub(super) fn end(&mut self, client: ClientId, gone: &mut Vec<Waiting>) -> Vec<Turn<K>> {
-        let of_client = |held: &Held| held.client == Some(client);
+        let of_client = |held: &Held<K>| held.client == Some(client);
         let ended: Vec<_> =
-            self.held.iter().filter(|(_, held)| of_client(held)).map(|(cell, _)| cell.clone()).collect();
-        let turn = |cell: &K| {
-            let reservation = self.held.get(cell)?.reservation;
-            self.release(cell, reservation, true, gone)
+            self.held.iter().filter(|(_, held)| of_client(held)).map(|(line, _)| line.clone()).collect();
+        let turn = |line: &K| {
+            let reservation = self.held.get(line)?.reservation;
+            self.release(line, reservation, true, gone)
         };
         ended.iter().filter_map(turn).collect()
     }

@@ -9,7 +9,6 @@
 //!   lock is taken before the turns'.
 //! - Under neither lock anybody is answered, or anything dropped.
 
-use std::hash::Hash;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use serde::Serialize;
 use super::bulk::Received;
 use super::element::{Element, elements};
 use super::encodes::{Slot, sent};
-use super::reservation::{Asked, Reservations, Turn, Waiting, Write};
+use super::reservation::{Asked, Cell, Reservations, Turn, Waiting, Write};
 use super::watched::Watched;
 use crate::datum::Datum;
 use crate::error::Result;
@@ -54,7 +53,7 @@ pub(super) struct Change {
 /// The state of an object that consists of cells.
 pub(super) trait Cells: Send + Sync + Sized + 'static {
     /// Names a cell. May be dropped anywhere.
-    type Cell: Clone + Eq + Hash + Send + Sync + 'static;
+    type Cell: Cell;
 
     /// Whose turn it is.
     fn turns(&self) -> &Turns<Self>;
@@ -82,7 +81,7 @@ impl<C: Cells> Turns<C> {
         Self { cells, reservations: Mutex::default(), watched: Watched::default() }
     }
 
-    /// Whether somebody has the turn.
+    /// Whether somebody's turn keeps others from changing the cell.
     pub(super) fn is_held(&self, cell: &C::Cell) -> bool {
         self.reservations.lock().is_held(cell)
     }

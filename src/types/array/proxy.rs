@@ -1,10 +1,14 @@
 //! The handle to an array.
 
+use std::time::Duration;
+
+use super::guard::ArrayGuard;
 use super::referent::Array;
 use crate::error::{CallError, Result};
 use crate::proxy::{Maker, Proxy};
 use crate::types::bulk::Received;
 use crate::types::encodes::{Encodes, Slot, sent};
+use crate::types::locked::Locked;
 use crate::types::number::{Integer, Number, Operation};
 use crate::types::sequence::{Index, SequenceError, Slice};
 use crate::types::update;
@@ -13,7 +17,8 @@ proxy_type! {
     /// Numbers of one type that many processes share, as many as there were at first: Python's `Array`.
     ///
     /// Places are named as in Python: `-1` is the last one ([`Index`]), and slices may have negative ends and steps ([`Slice`]). The server keeps one block of memory, and slices
-    /// travel as one. Calls block until the server has answered, and fail only as every call may ([`Error`](crate::Error)), or as they say themselves.
+    /// travel as one. Reading never waits for others; all that writes waits while somebody has the [lock](Self::lock), in the order of coming. Calls block until the server has
+    /// answered, and fail only as every call may ([`Error`](crate::Error)), or as they say themselves.
     ///
     /// ```
     /// use multiproc::{SyncManager, types::ArrayProxy};
@@ -28,6 +33,10 @@ proxy_type! {
     /// assert_eq!(loads.slice(..2)?, [1.0, 7.0]);
     /// loads.update(1, |load| load * 2.0)?;
     /// assert_eq!(loads.to_string(), "array('d', [1.0, 14.0, 8.0, 2.5])");
+    /// let mut all = loads.lock()?;                       // nobody else writes
+    /// all.reverse();
+    /// all.unlock()?;                                     // or drop it
+    /// assert_eq!(loads.get(0)?, Some(2.5));
     /// # manager.shutdown()
     /// # }
     /// ```
@@ -125,10 +134,25 @@ impl<T: Number> ArrayProxy<T> {
         Ok(self.len()? == 0)
     }
 
+    /// Locks the array: nobody else writes any of it until the guard, a slice of its numbers, is dropped or [unlocked](ArrayGuard::unlock). Waits for those who have it or came before;
+    /// as long as it takes, or as the proxy's [timeout](Proxy::with_timeout) says.
+    ///
+    /// All numbers come here, and go back if they may have changed. The lock of a process that ends, in whatever way, goes to the next, who [is told](ArrayGuard::was_abandoned); the
+    /// array is what it was before. A thread that writes the array by its proxy while it has the guard waits for itself.
+    #[doc(alias = "get_lock")]
+    pub fn lock(&self) -> Result<ArrayGuard<T>> {
+        Locked::new(self.base()).map(ArrayGuard)
+    }
+
+    /// As [`lock`](Self::lock), or `None` after that time.
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<Option<ArrayGuard<T>>> {
+        Ok(Locked::within(self.base(), timeout)?.map(ArrayGuard))
+    }
+
     /// Changes the number at an index by a function of it, with nobody's change in between; returns the new one. An error where there is no such place.
     ///
     /// `change` runs in this process, and runs again where somebody else was faster: it must depend on nothing but what it is given. After 8 times it gets a turn of its own, in the
-    /// order in which callers came to that, of at most 1 s. What can be done by `fetch_add` and the like takes one call instead.
+    /// order in which callers came to that and to the [lock](Self::lock), of at most 1 s. What can be done by `fetch_add` and the like takes one call instead.
     pub fn update(
         &self,
         index: impl Into<Index>,

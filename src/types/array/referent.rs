@@ -1,6 +1,7 @@
 //! The array itself, in the server: one block of numbers, little endian.
 //!
 //! Whole blocks go in and out, never numbers one by one. A number's version is the number itself: an update is a function of it, and does not care who wrote it.
+//! Turns at all numbers, and at the whole, which is the array's [lock](crate::types::locked), stand in one line: so who wants the whole has his turn when those before have had theirs.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,11 +17,13 @@ use crate::error::{Error, Result};
 use crate::object::methods::Methods;
 use crate::object::store::Bare;
 use crate::object::{Failure, Invocation, Outcome, Referent};
-use crate::sys::sync::Mutex;
+use crate::sys::sync::{Mutex, MutexGuard};
 use crate::types::element::Element;
 use crate::types::encodes::Slot;
 use crate::types::entries::canonical;
+use crate::types::locked::{self, Lockable};
 use crate::types::number::{Compute, NumberKind, Operation, no_operation, with_kind};
+use crate::types::reservation::Cell;
 use crate::types::sequence::{Index, Places, SequenceError, Slice};
 use crate::types::update::{self, Cells, Change, Fetched, Turns, Updated};
 
@@ -32,8 +35,41 @@ pub struct Array {
 pub(in crate::types) struct Inner {
     kind: NumberKind,
     length: usize,
-    block: Mutex<Vec<u8>>,
+    state: Mutex<State>,
     turns: Turns<Self>,
+}
+
+pub(in crate::types) struct State {
+    block: Vec<u8>,
+    /// How often anything in it was written.
+    writes: u64,
+}
+
+impl State {
+    /// To be written to.
+    fn block_mut(&mut self) -> &mut [u8] {
+        self.writes += 1;
+        &mut self.block
+    }
+}
+
+/// What is locked, or updated. All wait in one line for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::types) enum Place {
+    Whole,
+    At(usize),
+    /// Behind the end.
+    Nowhere,
+}
+
+impl Cell for Place {
+    fn line(&self) -> Self {
+        Self::Whole
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        *self == Self::Whole || self == other
+    }
 }
 
 /// Numbers as they came.
@@ -87,9 +123,10 @@ impl Inner {
         place * width..(place + 1) * width
     }
 
-    /// The number there, as a value.
-    fn number(&self, raw: &[u8]) -> Result<Element> {
-        with_kind!(self.kind, N => Element::of(&N::read_le(raw)).map_err(Error::unserializable::<N>))
+    /// All numbers, as a value.
+    fn all(&self, state: &State) -> Result<Element> {
+        let block = Block::new(block_kind(self.kind), &state.block);
+        Element::of(&block).map_err(Error::unserializable::<Array>)
     }
 
     /// What is between the ends of places that lie side by side.
@@ -103,66 +140,97 @@ impl Inner {
 }
 
 impl Cells for Inner {
-    type Cell = Index;
+    type Cell = Place;
 
     fn turns(&self) -> &Turns<Self> {
         &self.turns
     }
 
-    fn cell(&self, name: &Element) -> Result<Index, Failure> {
-        Ok(name.read().map_err(Error::unserializable::<Index>)?)
+    fn cell(&self, name: &Element) -> Result<Place, Failure> {
+        let index: Option<Index> = name.read().map_err(Error::unserializable::<Index>)?;
+        Ok(index.map_or(Place::Whole, |index| index.within(self.length).map_or(Place::Nowhere, Place::At)))
     }
 
-    fn fetch(&self, cell: &Index) -> Result<Fetched> {
-        let Some(place) = cell.within(self.length) else { return Ok(Slot(None)) };
-        let block = self.block.lock();
-        let raw = &block[self.at(place)];
-        Ok(Slot(Some((self.bits(raw), self.number(raw)?))))
+    fn fetch(&self, cell: &Place) -> Result<Fetched> {
+        let state = self.state.lock();
+        Ok(Slot(match *cell {
+            Place::Whole => Some((state.writes, self.all(&state)?)),
+            Place::At(place) => {
+                let raw = &state.block[self.at(place)];
+                Some((self.bits(raw), self.kind.element(raw)?))
+            }
+            Place::Nowhere => None,
+        }))
     }
 
-    fn replace(&self, cell: &Index, change: Change, may: impl FnOnce() -> bool) -> Result<bool> {
-        let (Some(version), Some(new), Some(place)) = (change.version, change.new, cell.within(self.length)) else {
-            return Ok(false);
-        };
-        let new = self.kind.raw(&new)?;
-        let mut block = self.block.lock();
-        let raw = &mut block[self.at(place)];
-        let replaces = self.bits(raw) == version && may();
-        if replaces {
-            raw.copy_from_slice(&new);
+    fn replace(&self, cell: &Place, change: Change, may: impl FnOnce() -> bool) -> Result<bool> {
+        let (Some(version), Some(new)) = (change.version, change.new) else { return Ok(false) };
+        match *cell {
+            Place::Whole => {
+                let new = new.read::<Given>().map_err(Error::unserializable::<Array>)?.into_raw(self.kind)?;
+                if new.len() != self.length * self.kind.width() {
+                    let reason = format!("an array of {} numbers keeps its length", self.length);
+                    return Err(Error::Arguments { typeid: "Array".to_owned(), method: "commit".to_owned(), reason });
+                }
+                let mut state = self.state.lock();
+                let replaces = state.writes == version && may();
+                if replaces {
+                    *state = State { block: new, writes: version + 1 };
+                }
+                Ok(replaces)
+            }
+            Place::At(place) => {
+                let new = self.kind.raw(&new)?;
+                let mut state = self.state.lock();
+                let replaces = self.bits(&state.block[self.at(place)]) == version && may();
+                if replaces {
+                    state.block_mut()[self.at(place)].copy_from_slice(&new);
+                }
+                Ok(replaces)
+            }
+            Place::Nowhere => Ok(false),
         }
-        Ok(replaces)
+    }
+}
+
+impl Lockable for Inner {
+    const WHOLE: Place = Place::Whole;
+    type State = State;
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
 impl Array {
     fn of(kind: NumberKind, block: Vec<u8>) -> Self {
         let length = block.len() / kind.width();
-        let block = Mutex::new(block);
-        Self { inner: Arc::new_cyclic(|me| Inner { kind, length, block, turns: Turns::new(me.clone()) }) }
+        let state = Mutex::new(State { block, writes: 0 });
+        Self { inner: Arc::new_cyclic(|me| Inner { kind, length, state, turns: Turns::new(me.clone()) }) }
     }
 
     fn get(&self, call: &mut Invocation<'_>) -> Outcome {
         let (index,) = call.arguments::<(Index,)>()?;
         let inner = &self.inner;
-        let number = index.within(inner.length).map(|place| inner.number(&inner.block.lock()[inner.at(place)]));
+        let number =
+            index.within(inner.length).map(|place| inner.kind.element(&inner.state.lock().block[inner.at(place)]));
         call.answer(&Slot(number.transpose()?))
     }
 
     fn set(&self, call: &mut Invocation<'_>) -> Outcome {
         let (index, value) = call.arguments::<(Index, Element)>()?;
-        let inner = &self.inner;
-        let new = inner.kind.raw(&value)?;
-        let place = match index.require(inner.length) {
-            Ok(place) => place,
+        let kind = self.inner.kind;
+        let new = kind.raw(&value)?;
+        let at = match index.require(self.inner.length) {
+            Ok(place) => self.inner.at(place),
             Err(error) => return call.answer_result::<(), _>(&Err(error)),
         };
-        let mut block = inner.block.lock();
-        let raw = &mut block[inner.at(place)];
-        let former = inner.number(raw)?;
-        raw.copy_from_slice(&new);
-        drop(block);
-        call.answer(&former)
+        locked::write(self, call, move |state| {
+            let raw = &mut state.block_mut()[at];
+            let former = kind.element(raw)?;
+            raw.copy_from_slice(&new);
+            Ok((former, ()))
+        })
     }
 
     fn slice(&self, call: &mut Invocation<'_>) -> Outcome {
@@ -172,13 +240,14 @@ impl Array {
             Ok(places) => places,
             Err(error) => return call.answer_result::<(), _>(&Err(error)),
         };
-        let block = inner.block.lock();
+        let state = inner.state.lock();
         let answer = |call: &mut Invocation<'_>, raw: &[u8]| call.answer(&Block::new(block_kind(inner.kind), raw));
         match places.contiguous() {
-            Some(range) => answer(call, &block[inner.span(range)]),
+            Some(range) => answer(call, &state.block[inner.span(range)]),
             None => {
-                let picked: Vec<u8> = places.iter().flat_map(|place| block[inner.at(place)].iter().copied()).collect();
-                drop(block);
+                let picked = places.iter().flat_map(|place| state.block[inner.at(place)].iter().copied());
+                let picked: Vec<u8> = picked.collect();
+                drop(state);
                 answer(call, &picked)
             }
         }
@@ -197,66 +266,66 @@ impl Array {
             Ok(places) => places,
             Err(error) => return call.answer_result::<(), _>(&Err(error)),
         };
-        let mut block = inner.block.lock();
-        match places.contiguous() {
-            Some(range) => block[inner.span(range)].copy_from_slice(&raw),
-            None => {
-                for (place, number) in places.iter().zip(raw.chunks_exact(inner.kind.width())) {
-                    block[inner.at(place)].copy_from_slice(number);
+        let (width, contiguous) = (inner.kind.width(), places.contiguous().map(|range| inner.span(range)));
+        locked::write(self, call, move |state| {
+            let block = state.block_mut();
+            match contiguous {
+                Some(span) => block[span].copy_from_slice(&raw),
+                None => {
+                    for (place, number) in places.iter().zip(raw.chunks_exact(width)) {
+                        block[place * width..][..width].copy_from_slice(number);
+                    }
                 }
             }
-        }
-        drop(block);
-        call.answer(&())
+            Ok(((), raw))
+        })
     }
 
     fn fill(&self, call: &mut Invocation<'_>) -> Outcome {
         let (value,) = call.arguments::<(Element,)>()?;
         let new = self.inner.kind.raw(&value)?;
-        self.inner.block.lock().chunks_exact_mut(new.len()).for_each(|number| number.copy_from_slice(&new));
-        call.answer(&())
+        locked::write(self, call, move |state| {
+            state.block_mut().chunks_exact_mut(new.len()).for_each(|number| number.copy_from_slice(&new));
+            Ok(((), ()))
+        })
     }
 
     /// Computes in place; the former number back.
     fn compute(&self, call: &mut Invocation<'_>) -> Outcome {
         let (index, operation, operand) = call.arguments::<(Index, Operation, Element)>()?;
-        let inner = &self.inner;
-        let place = match index.require(inner.length) {
-            Ok(place) => place,
+        let at = match index.require(self.inner.length) {
+            Ok(place) => self.inner.at(place),
             Err(error) => return call.answer_result::<(), _>(&Err(error)),
         };
-        with_kind!(inner.kind, N => {
+        with_kind!(self.inner.kind, N => {
             let operand = operand.read::<N>().map_err(Error::unserializable::<N>)?;
-            let mut new = Vec::with_capacity(inner.kind.width());
-            let mut block = inner.block.lock();
-            let raw = &mut block[inner.at(place)];
-            let former = N::read_le(raw).unwrap_or_default();
-            former.compute(operation, operand).ok_or_else(|| no_operation(operation))?.append_le(&mut new);
-            raw.copy_from_slice(&new);
-            drop(block);
-            call.answer(&former)
+            locked::write(self, call, move |state| {
+                let raw = &mut state.block_mut()[at];
+                let former = N::read_le(raw).unwrap_or_default();
+                former.compute(operation, operand).ok_or_else(|| no_operation(operation))?.overwrite_le(raw);
+                Ok((former, ()))
+            })
         })
     }
 
     fn compare_exchange(&self, call: &mut Invocation<'_>) -> Outcome {
         let (index, expected, new) = call.arguments::<(Index, Element, Element)>()?;
-        let inner = &self.inner;
-        let place = match index.require(inner.length) {
-            Ok(place) => place,
+        let at = match index.require(self.inner.length) {
+            Ok(place) => self.inner.at(place),
             Err(error) => return call.answer_result::<(), _>(&Err(error)),
         };
-        with_kind!(inner.kind, N => {
-            let expected = expected.read::<N>().map_err(Error::unserializable::<N>)?;
-            let new = inner.kind.raw(&new)?;
-            let mut block = inner.block.lock();
-            let raw = &mut block[inner.at(place)];
-            let there = N::read_le(raw).unwrap_or_default();
-            let equal = there == expected;
-            if equal {
-                raw.copy_from_slice(&new);
-            }
-            drop(block);
-            call.answer(&(equal, there))
+        with_kind!(self.inner.kind, N => {
+            let read = |element: &Element| element.read::<N>().map_err(Error::unserializable::<N>);
+            let (expected, new) = (read(&expected)?, read(&new)?);
+            locked::write(self, call, move |state| {
+                let raw = &mut state.block_mut()[at];
+                let there = N::read_le(raw).unwrap_or_default();
+                let equal = there == expected;
+                if equal {
+                    new.overwrite_le(raw);
+                }
+                Ok(((equal, there), ()))
+            })
         })
     }
 
@@ -289,19 +358,19 @@ impl fmt::Display for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.inner;
         write!(f, "array('{}'", inner.kind.typecode())?;
-        let block = inner.block.lock();
-        for (place, raw) in block.chunks_exact(inner.kind.width()).enumerate() {
+        let state = inner.state.lock();
+        for (place, raw) in state.block.chunks_exact(inner.kind.width()).enumerate() {
             let separator = if place > 0 { ", " } else { ", [" };
-            let number = inner.number(raw).map_err(|_| fmt::Error)?;
+            let number = inner.kind.element(raw).map_err(|_| fmt::Error)?;
             write!(f, "{separator}{number}")?;
         }
-        f.write_str(if block.is_empty() { ")" } else { "])" })
+        f.write_str(if state.block.is_empty() { ")" } else { "])" })
     }
 }
 
 impl Serialize for Array {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        Block::new(block_kind(self.inner.kind), &self.inner.block.lock()).serialize(serializer)
+        Block::new(block_kind(self.inner.kind), &self.inner.state.lock().block).serialize(serializer)
     }
 }
 
@@ -325,6 +394,7 @@ impl Referent for Array {
         table.dynamic("len", &[], Self::len);
         table.dynamic("equals", &["other"], Self::equals);
         update::list(table);
+        locked::list(table);
         table.display();
         table.value();
     }

@@ -15,6 +15,7 @@ use crate::sys::sync::Mutex;
 use crate::types::element::{Canonical, Each, Element, elements};
 use crate::types::encodes::Slot;
 use crate::types::entries::{Entries, Entry, Key, canonical};
+use crate::types::reservation::Cell;
 use crate::types::update::{self, Cells, Change, Fetched, Turns, Updated};
 
 /// The referent of a [`DictProxy`]: keys and values of any types.
@@ -60,6 +61,8 @@ impl Inner {
         }
     }
 }
+
+impl Cell for Canonical {}
 
 impl Cells for Inner {
     type Cell = Canonical;

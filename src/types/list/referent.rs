@@ -115,6 +115,8 @@ pub(in crate::types) enum Cell {
     Whole,
 }
 
+impl crate::types::reservation::Cell for Cell {}
+
 impl Cells for Inner {
     type Cell = Cell;
 

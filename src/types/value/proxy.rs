@@ -8,7 +8,8 @@ use crate::datum::Datum;
 use crate::error::{Error, Result};
 use crate::proxy::{Maker, Proxy};
 use crate::types::bulk::Received;
-use crate::types::encodes::{Encodes, Slot, sent};
+use crate::types::encodes::{Encodes, sent};
+use crate::types::locked::Locked;
 use crate::types::number::{Integer, Number, Operation};
 use crate::types::update;
 
@@ -106,19 +107,12 @@ impl<T: Datum> ValueProxy<T> {
     /// the value by its proxy while it has the guard waits for itself.
     #[doc(alias = "get_lock")]
     pub fn lock(&self) -> Result<ValueGuard<T>> {
-        let (reservation, abandoned, fetched): (u64, bool, Slot<(u64, Received<T>)>) =
-            self.base().invoke_by_value("lock", &())?;
-        let (version, value) = fetched.into_inner().ok_or_else(|| Error::Protocol { reason: "no value".into() })?;
-        Ok(ValueGuard::new(self.clone(), reservation, abandoned, (version, value.into_inner())))
+        Locked::new(self.base()).map(ValueGuard)
     }
 
     /// As [`lock`](Self::lock), or `None` after that time.
     pub fn try_lock_for(&self, timeout: Duration) -> Result<Option<ValueGuard<T>>> {
-        match self.with_timeout(timeout).lock() {
-            Ok(guard) => Ok(Some(guard.by(self.clone()))),
-            Err(Error::Timeout { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(Locked::within(self.base(), timeout)?.map(ValueGuard))
     }
 
     /// Changes the value by a function of it, with nobody's change in between; returns the new one.

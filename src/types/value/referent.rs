@@ -1,24 +1,24 @@
 //! The value itself, in the server.
 //!
-//! It is one cell. A [turn](crate::types::reservation) at it without a limit is its lock, and while somebody has one, writes wait for its end in the order in which they came.
+//! It is one cell, and so the whole of what is [locked](crate::types::locked).
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use serde::ser::{Serialize, Serializer};
 
 use super::ValueProxy;
 use crate::codec::Value;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::object::methods::Methods;
 use crate::object::store::Bare;
-use crate::object::{Failure, Invocation, Outcome, Referent, Responder};
-use crate::sys::sync::Mutex;
+use crate::object::{Failure, Invocation, Outcome, Referent};
+use crate::sys::sync::{Mutex, MutexGuard};
 use crate::types::element::{Canonical, Element, elements};
 use crate::types::encodes::Slot;
 use crate::types::entries::canonical;
+use crate::types::locked::{self, Lockable};
 use crate::types::number::{NumberKind, Operation};
-use crate::types::reservation::Write;
 use crate::types::update::{self, Cells, Change, Fetched, Turns, Updated};
 
 /// The referent of a [`ValueProxy`]: one value of any type.
@@ -31,7 +31,7 @@ pub(in crate::types) struct Inner {
     turns: Turns<Self>,
 }
 
-struct State {
+pub(in crate::types) struct State {
     value: Element,
     /// Which write it is of.
     version: u64,
@@ -42,6 +42,10 @@ impl State {
     fn set(&mut self, value: Element) -> Element {
         self.version += 1;
         std::mem::replace(&mut self.value, value)
+    }
+
+    fn canonical(&self) -> Result<Canonical> {
+        self.value.canonical().map_err(Error::unserializable::<Element>)
     }
 }
 
@@ -72,74 +76,12 @@ impl Cells for Inner {
     }
 }
 
-/// A write, which may have to wait.
-enum Job {
-    Set(Element),
-    Swap(Element),
-    CompareExchange(Canonical, Element),
-    Compute(NumberKind, Operation, Element),
-}
+impl Lockable for Inner {
+    const WHOLE: () = ();
+    type State = State;
 
-/// What a write answers.
-enum Done {
-    Nothing,
-    Former(Element),
-    Exchanged(bool, Element),
-}
-
-impl Serialize for Done {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::Nothing => ().serialize(serializer),
-            Self::Former(value) => value.serialize(serializer),
-            Self::Exchanged(exchanged, value) => (exchanged, value).serialize(serializer),
-        }
-    }
-}
-
-impl Job {
-    /// Writes; what is answered, and what is not needed any more, to be dropped outside of the lock.
-    fn run(self, state: &mut State) -> Result<(Done, Option<Element>), Failure> {
-        Ok(match self {
-            Self::Set(value) => (Done::Nothing, Some(state.set(value))),
-            Self::Swap(value) => (Done::Former(state.set(value)), None),
-            Self::CompareExchange(expected, new) => {
-                if canonical(&state.value)? == expected {
-                    (Done::Exchanged(true, state.set(new)), None)
-                } else {
-                    (Done::Exchanged(false, state.value.clone()), Some(new))
-                }
-            }
-            Self::Compute(kind, operation, operand) => {
-                let new = kind.compute(operation, &state.value, &operand)?;
-                (Done::Former(state.set(new)), None)
-            }
-        })
-    }
-}
-
-/// A write that waits for the lock's release.
-struct WaitingJob {
-    inner: Weak<Inner>,
-    job: Job,
-    responder: Responder<Done>,
-}
-
-impl Write for WaitingJob {
-    fn is_wanted(&self) -> bool {
-        self.responder.is_wanted()
-    }
-
-    fn write(self: Box<Self>) {
-        let Self { inner, job, responder } = *self;
-        let Some(inner) = inner.upgrade() else { return };
-        let done = job.run(&mut inner.state.lock());
-        match done {
-            Ok((done, _former)) => responder.respond(&done),
-            Err(Failure::System(error)) => responder.refuse(&error),
-            // A value has no errors of its own, and a responder dropped says that there is none.
-            Err(Failure::Method(_)) => {}
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
@@ -147,23 +89,6 @@ impl SharedValue {
     fn of(value: Element) -> Self {
         let state = Mutex::new(State { value, version: 0 });
         Self { inner: Arc::new_cyclic(|me| Inner { state, turns: Turns::new(me.clone()) }) }
-    }
-
-    /// Writes at once, or when nobody holds the lock any more.
-    fn write(&self, call: &mut Invocation<'_>, job: Job) -> Outcome {
-        let inner = &self.inner;
-        let mut state = inner.state.lock();
-        if !inner.turns.is_held(&()) {
-            let (done, former) = job.run(&mut state)?;
-            drop(state);
-            drop(former);
-            return call.answer(&done);
-        }
-        drop(state);
-        let responder = call.responder();
-        let inner = Arc::downgrade(inner);
-        self.inner.turns.write((), responder, |responder| Box::new(WaitingJob { inner, job, responder }));
-        Ok(call.answered_later())
     }
 
     fn get(&self, call: &mut Invocation<'_>) -> Outcome {
@@ -174,34 +99,30 @@ impl SharedValue {
 
     fn set(&self, call: &mut Invocation<'_>) -> Outcome {
         let (value,) = elements::<(Element,)>(call)?;
-        self.write(call, Job::Set(value))
+        locked::write(self, call, |state| Ok(((), state.set(value))))
     }
 
     fn swap(&self, call: &mut Invocation<'_>) -> Outcome {
         let (value,) = elements::<(Element,)>(call)?;
-        self.write(call, Job::Swap(value))
+        locked::write(self, call, |state| Ok((state.set(value), ())))
     }
 
     fn compare_exchange(&self, call: &mut Invocation<'_>) -> Outcome {
         let (expected, new) = elements::<(Element, Element)>(call)?;
-        self.write(call, Job::CompareExchange(canonical(&expected)?, new))
+        let expected = canonical(&expected)?;
+        locked::write(self, call, move |state| {
+            let equal = state.canonical()? == expected;
+            Ok(if equal { ((true, state.set(new)), None) } else { ((false, state.value.clone()), Some(new)) })
+        })
     }
 
     fn compute(&self, call: &mut Invocation<'_>) -> Outcome {
-        let (kind, operation, operand) = call.arguments()?;
-        self.write(call, Job::Compute(kind, operation, operand))
-    }
-
-    fn lock(&self, call: &mut Invocation<'_>) -> Outcome {
-        let () = call.arguments()?;
-        self.inner.turns.reserve(call, (), None)
-    }
-
-    /// The thread that had the lock has ended.
-    fn abandon(&self, call: &mut Invocation<'_>) -> Outcome {
-        let (reservation,) = call.arguments()?;
-        self.inner.turns.abandon(&(), reservation);
-        call.answer(&())
+        let (kind, operation, operand) = call.arguments::<(NumberKind, Operation, Element)>()?;
+        let operand = kind.raw(&operand)?;
+        locked::write(self, call, move |state| {
+            let new = kind.compute(operation, &state.value, &operand)?;
+            Ok((state.set(new), ()))
+        })
     }
 }
 
@@ -235,9 +156,8 @@ impl Referent for SharedValue {
         table.dynamic("swap", &["value"], Self::swap);
         table.dynamic("compare_exchange", &["expected", "new"], Self::compare_exchange);
         table.dynamic("compute", &["kind", "operation", "operand"], Self::compute);
-        table.dynamic("lock", &[], Self::lock);
-        table.dynamic("abandon", &["reservation"], Self::abandon);
         update::list(table);
+        locked::list(table);
         table.display();
         table.value();
     }
