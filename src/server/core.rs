@@ -9,6 +9,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use rustc_hash::FxHashMap;
 
 use super::crew::{Crew, CrewHost};
+use super::heap::Heap;
 use super::lead::Streams;
 use super::record::Record;
 use super::settings::Settings;
@@ -43,6 +44,7 @@ pub(super) struct Core {
     rings: Arc<AtomicUsize>,
     #[cfg(feature = "python")]
     pub(super) python: super::python::Peers,
+    pub(super) heap: Heap,
     wake: Arc<EventFd>,
     ending: Mutex<Option<String>>,
     ends: AtomicBool,
@@ -76,6 +78,7 @@ impl Core {
             rings: Arc::default(),
             #[cfg(feature = "python")]
             python: super::python::Peers::default(),
+            heap: Heap::default(),
             wake: Arc::new(wake),
             ending: Mutex::new(None),
             ends: AtomicBool::new(false),

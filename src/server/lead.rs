@@ -24,6 +24,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use slab::Slab;
 
 use super::core::Core;
+use super::heap::Heap;
 use super::notices::NoticeStream;
 use super::session::Session;
 use crate::error::{Error, Result};
@@ -542,8 +543,12 @@ pub(super) fn lead(core: &Arc<Core>) {
         match core.streams.next(core) {
             Some((Stream::Control(notices), ..)) => notices.take_in(core),
             #[cfg(feature = "python")]
-            Some((Stream::Python(session), frame, _)) => session.handle(frame, core),
+            Some((Stream::Python(session), frame, _)) => {
+                Heap::passed(core, frame.len());
+                session.handle(frame, core);
+            }
             Some((Stream::Data(session), frame, goes_on)) => {
+                Heap::passed(core, frame.len());
                 HAS_TURN.set(if goes_on { Arc::as_ptr(&session) } else { ptr::null() });
                 if let Err(error) = session.handle(frame, core) {
                     tracing::warn!(client = %session.record().id(), %error, "a client broke the protocol");

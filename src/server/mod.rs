@@ -20,6 +20,7 @@ mod control;
 mod core;
 mod crew;
 mod delivery;
+mod heap;
 mod lead;
 mod notices;
 #[cfg(feature = "python")]
@@ -40,6 +41,7 @@ use crate::address::Address;
 use crate::error::Result;
 use crate::object::registry::Registry;
 use crate::sys::pidfd::PidFd;
+use crate::sys::{heap as process_heap, process};
 use crate::transport::Listener;
 
 /// A server that serves in the current process.
@@ -103,12 +105,19 @@ impl Server {
     ///
     /// The calling thread becomes the server's control thread. At the end connections are closed, objects dropped, the socket file removed, and the
     /// server's threads ended; a thread that is still inside a method is waited for as long as the builder's `shutdown_timeout` says, then left alone.
+    ///
+    /// Called from the program's main thread, it also has the C library's heap keep freed memory for large values, all threads in one heap (`mallopt`), unless the environment says otherwise; what was not
+    /// needed for a second is given back.
     pub fn serve_forever(self) -> Result<()> {
+        if process::is_main_thread() {
+            process_heap::keep();
+        }
         control::run(&self.core, None)
     }
 
     /// As [`serve_forever`](Self::serve_forever), in a forked child: ends with its starter, too, and in order at SIGTERM.
     pub(crate) fn serve_for(self, starter: Starter) -> Result<()> {
+        process_heap::keep();
         control::run(&self.core, Some(starter))
     }
 }

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::commands;
 use super::core::{Admission, Core, RingAdmission};
 use super::delivery::Deliveries;
+use super::heap::Heap;
 use super::lead::{self, Place, Stream};
 use super::record::{Aftermath, Record};
 use super::timers::{Due, TimerKey};
@@ -629,6 +630,7 @@ struct Unsent {
 impl Replier for Session {
     fn reply(&self, request: RequestId, answer: Answer) {
         let Some(core) = self.core.upgrade() else { return };
+        Heap::passed(&core, answer.payload.len());
         if let Err(Unsent { put_back, too_large }) = self.send(request, answer, &core) {
             if let Some(put_back) = put_back {
                 panics::quietly(put_back);

@@ -14,6 +14,7 @@ pub mod backtrace;
 pub mod buffer;
 pub mod cpu;
 pub mod fork;
+pub mod heap;
 pub mod image;
 pub mod journal;
 pub mod lifeline;

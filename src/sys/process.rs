@@ -14,6 +14,11 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Whether the calling thread is the one that the program began with, or that a fork left.
+pub fn is_main_thread() -> bool {
+    nix::unistd::gettid() == nix::unistd::getpid()
+}
+
 /// Ignores `SIGINT` from now on: a `^C` at the terminal reaches every process of the program, and a server must outlive
 /// the parent's own handling of it.
 ///
