@@ -5,6 +5,7 @@
 //! from Python as they do from Rust. A type without a face is called by its own names.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,23 +18,112 @@ use crate::codec::value::parts;
 use crate::codec::{Codec, encode};
 use crate::error::{Error, Result};
 
+/// One value's bytes, behind whatever else their memory holds: a large value stays where it was received, and gets its new surroundings there.
+#[derive(Debug, Clone, Default)]
+pub struct Raw {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Raw {
+    /// From how many bytes on a value is worth being left where it is.
+    pub const LARGE: usize = 64 << 10;
+
+    /// The value that begins at `start`.
+    pub fn behind(memory: Vec<u8>, start: usize) -> Self {
+        Self { start: start.min(memory.len()), memory }
+    }
+
+    /// The memory, and where in it the value begins.
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.memory, self.start)
+    }
+
+    /// Where in its memory it ends.
+    pub fn end(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Lets go of the first bytes.
+    #[must_use]
+    pub fn skip(self, count: usize) -> Self {
+        Self::behind(self.memory, self.start + count)
+    }
+
+    /// Puts something in front of it.
+    #[must_use]
+    pub fn after(mut self, before: &[u8]) -> Self {
+        match self.start.checked_sub(before.len()) {
+            Some(start) => {
+                self.memory[start..self.start].copy_from_slice(before);
+                Self { memory: self.memory, start }
+            }
+            None => {
+                self.memory.splice(..self.start, before.iter().copied());
+                Self { memory: self.memory, start: 0 }
+            }
+        }
+    }
+
+    /// Puts something behind it.
+    #[must_use]
+    pub fn before(mut self, after: &[u8]) -> Self {
+        // Twice the memory of a large value is other memory.
+        self.memory.reserve_exact(after.len());
+        self.memory.extend_from_slice(after);
+        self
+    }
+}
+
+impl Deref for Raw {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
+}
+
+impl AsRef<[u8]> for Raw {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Vec<u8>> for Raw {
+    fn from(memory: Vec<u8>) -> Self {
+        Self { memory, start: 0 }
+    }
+}
+
+impl From<Raw> for Vec<u8> {
+    fn from(Raw { mut memory, start }: Raw) -> Self {
+        memory.drain(..start);
+        memory
+    }
+}
+
 /// The arguments of one call, each a value's bytes. Proxies in them are numbered among the call's tokens.
 #[derive(Debug, Clone, Default)]
 pub struct Arguments {
     /// Those by position.
-    pub positional: Vec<Vec<u8>>,
+    pub positional: Vec<Raw>,
     /// Those by name.
-    pub keywords: Vec<(String, Vec<u8>)>,
+    pub keywords: Vec<(String, Raw)>,
 }
 
 impl Arguments {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.positional.is_empty() && self.keywords.is_empty()
+    }
+
     /// The arguments for these parameters, of which the first `required` must be there. As `TypeError` says it otherwise.
     pub fn bind(
         self,
         method: &str,
         parameters: &[&str],
         required: usize,
-    ) -> std::result::Result<Vec<Option<Vec<u8>>>, Step> {
+    ) -> std::result::Result<Vec<Option<Raw>>, Step> {
         let given = self.positional.len();
         if given > parameters.len() {
             let text = format!("{method}() takes at most {} arguments ({given} given)", parameters.len());
@@ -59,12 +149,37 @@ impl Arguments {
         }
     }
 
+    /// The arguments of a method that takes none by name, at least `least` and at most `most`; `method` with the type's name in front of it. As `TypeError` says it otherwise.
+    pub fn unnamed(self, method: &str, least: usize, most: usize) -> std::result::Result<Vec<Option<Raw>>, Step> {
+        let given = self.positional.len();
+        let (_, short) = method.rsplit_once('.').unwrap_or_default();
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        let text = if !self.keywords.is_empty() {
+            format!("{method}() takes no keyword arguments")
+        } else if (least..=most).contains(&given) {
+            let mut bound: Vec<_> = self.positional.into_iter().map(Some).collect();
+            bound.resize(most, None);
+            return Ok(bound);
+        } else {
+            match (least, most) {
+                (0, 0) => format!("{method}() takes no arguments ({given} given)"),
+                (1, 1) => format!("{method}() takes exactly one argument ({given} given)"),
+                _ if least == most => format!("{short} expected {least} argument{}, got {given}", s(least)),
+                _ if given < least => format!("{short} expected at least {least} argument{}, got {given}", s(least)),
+                _ => format!("{short} expected at most {most} argument{}, got {given}", s(most)),
+            }
+        };
+        Err(Step::type_error(&text))
+    }
+
+    /// As [`unnamed`](Self::unnamed), of exactly so many arguments.
+    pub fn just<const N: usize>(self, method: &str) -> std::result::Result<[Raw; N], Step> {
+        let bound: Vec<_> = self.unnamed(method, N, N)?.into_iter().flatten().collect();
+        bound.try_into().map_err(|_| Step::type_error(&format!("{method}() is missing an argument")))
+    }
+
     /// As [`bind`](Self::bind), of exactly so many arguments that all must be there.
-    pub fn exactly<const N: usize>(
-        self,
-        method: &str,
-        parameters: [&str; N],
-    ) -> std::result::Result<[Vec<u8>; N], Step> {
+    pub fn exactly<const N: usize>(self, method: &str, parameters: [&str; N]) -> std::result::Result<[Raw; N], Step> {
         let bound: Vec<_> = self.bind(method, &parameters, N)?.into_iter().flatten().collect();
         bound.try_into().map_err(|_| Step::type_error(&format!("{method}() is missing an argument")))
     }
@@ -109,7 +224,7 @@ pub fn value<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
 #[derive(Debug)]
 pub enum Native {
     /// By a result.
-    Returned(Vec<u8>),
+    Returned(Raw),
     /// By the method's own error.
     Failed(Vec<u8>),
     /// By the system's.
@@ -119,13 +234,21 @@ pub enum Native {
 /// What becomes of a native answer.
 pub type Then = Box<dyn FnOnce(Native) -> Step + Send>;
 
+/// How an object is made.
+pub enum Creation {
+    /// By a constructor of its type, with arguments as a dynamic call's.
+    Constructor(&'static str, Raw),
+    /// By a method without arguments of an object that is among the arguments, by its proxy's number.
+    Of(u32, &'static str),
+}
+
 /// Makes an object in a table.
 pub type MakeEntry = Box<dyn FnOnce(&Arc<Table>) -> Result<Arc<Entry>> + Send>;
 
 /// What is next in a call from Python.
 pub enum Step {
     /// The result, a value's bytes; proxies in it are numbered among the last answer's tokens, or the call's where nothing was called.
-    Value(Vec<u8>),
+    Value(Raw),
     /// An exception.
     Raise(Exception),
     /// An error of the server's.
@@ -135,12 +258,16 @@ pub enum Step {
         /// Its name.
         method: Cow<'static, str>,
         /// Its arguments, as a dynamic call's.
-        payload: Vec<u8>,
+        payload: Raw,
         /// After how long it is given up, which shows as [`Error::Timeout`].
         timeout: Option<Duration>,
         /// What becomes of the answer.
         then: Then,
     },
+    /// The value of an object that is among the call's arguments, by its proxy's number, and what becomes of it. Proxies in it are numbered behind those of the call.
+    Read(u32, Then),
+    /// An instance of a class of Python's, by its module, its name and its attributes, which are a dict.
+    Instance(&'static str, &'static str, Raw),
     /// A new object, and a method of it that is called first; its proxy is the result.
     Make(MakeEntry, Option<(&'static str, Vec<u8>)>),
     /// The result can't be pickled, as its text says.
@@ -150,12 +277,17 @@ pub enum Step {
 impl Step {
     /// `None`
     pub fn none() -> Self {
-        Self::Value(value(&()))
+        Self::value(value(&()))
+    }
+
+    /// A result.
+    pub fn value(result: impl Into<Raw>) -> Self {
+        Self::Value(result.into())
     }
 
     /// Any plain value.
     pub fn of<T: serde::Serialize + ?Sized>(result: &T) -> Self {
-        Self::Value(value(result))
+        Self::value(value(result))
     }
 
     /// One of the built-in exceptions, with a text.
@@ -175,7 +307,7 @@ impl Step {
         then: impl FnOnce(Native) -> Self + Send + 'static,
     ) -> Self {
         let payload = parts::positional(arguments.iter().map(AsRef::as_ref));
-        Self::Call { method: method.into(), payload, timeout: None, then: Box::new(then) }
+        Self::Call { method: method.into(), payload: payload.into(), timeout: None, then: Box::new(then) }
     }
 
     /// The same, given up after a time.
@@ -191,7 +323,7 @@ impl Step {
     pub fn call_then<B: AsRef<[u8]>>(
         method: &'static str,
         arguments: &[B],
-        then: impl FnOnce(Vec<u8>) -> Self + Send + 'static,
+        then: impl FnOnce(Raw) -> Self + Send + 'static,
     ) -> Self {
         Self::call(method, arguments, |native| native.then(then))
     }
@@ -202,13 +334,23 @@ impl Step {
     }
 
     /// A native call that takes its arguments' memory over; the result is of no interest.
-    pub fn give(method: &'static str, arguments: Vec<Vec<u8>>) -> Self {
-        Self::Call {
-            method: method.into(),
-            payload: parts::positional_into(arguments),
-            timeout: None,
-            then: Box::new(|native| native.then(|_| Self::none())),
-        }
+    pub fn give(method: &'static str, arguments: Vec<Raw>) -> Self {
+        Self::give_then(method, arguments, |native| native.then(|_| Self::none()))
+    }
+
+    /// A native call that takes its arguments' memory over.
+    pub fn give_then(
+        method: &'static str,
+        mut arguments: Vec<Raw>,
+        then: impl FnOnce(Native) -> Self + Send + 'static,
+    ) -> Self {
+        let payload = match arguments.pop() {
+            Some(last) if last.len() >= Raw::LARGE => {
+                last.after(&parts::before_last(&arguments)).before(crate::codec::value::NONE)
+            }
+            last => parts::positional(arguments.iter().chain(&last).collect::<Vec<_>>().iter()).into(),
+        };
+        Self::Call { method: method.into(), payload, timeout: None, then: Box::new(then) }
     }
 
     /// A native call whose result is of no interest.
@@ -219,7 +361,7 @@ impl Step {
 
 impl Native {
     /// What becomes of a result; errors stay what they are.
-    pub fn then(self, then: impl FnOnce(Vec<u8>) -> Step) -> Step {
+    pub fn then(self, then: impl FnOnce(Raw) -> Step) -> Step {
         match self {
             Self::Returned(result) => then(result),
             other => other.error(),
@@ -255,10 +397,20 @@ pub trait Face: Send + Sync {
     /// The methods that may be called.
     fn exposed(&self) -> &'static [&'static str];
 
-    /// The constructor that a call of the typeid comes to, by name, and its arguments.
-    fn create(&self, arguments: Arguments) -> std::result::Result<(&'static str, Vec<u8>), Step>;
+    /// What a call of the typeid comes to.
+    fn create(&self, arguments: Arguments) -> std::result::Result<Creation, Step>;
 
-    /// A call of a method. `__str__`, `__repr__` and `#GETVALUE` come only where the face exposes them.
+    /// Which of its arguments it takes the elements of: a proxy there stands for what its object holds.
+    fn copies(&self) -> Option<usize> {
+        None
+    }
+
+    /// Which of `__str__`, `__repr__` and `#GETVALUE`, that every object answers, it has an answer of its own to.
+    fn answers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// A call of a method.
     fn call(&self, method: &str, arguments: Arguments) -> Step;
 
     /// Why a copy of the object can't be had, if it can't.

@@ -110,23 +110,33 @@ impl Sender {
         if self.ring.is_some() {
             return self.send_ring(&[head], Some(body));
         }
-        let (bytes, start) = header((head.len() + body.len()) as u64);
+        self.send_behind(head, body, 0)
+    }
+
+    /// As [`send_body`](Self::send_body), on the socket, of a body that begins at `skip` in its memory.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_behind(&mut self, head: &[u8], body: &mut Vec<u8>, skip: usize) -> Result<Progress, TransportError> {
+        self.socket.check()?;
+        let given = &body[skip..];
+        let (bytes, start) = header((head.len() + given.len()) as u64);
         let header = &bytes[start..];
         let before = header.len() + head.len();
-        let mut parts = [IoSlice::new(header), IoSlice::new(head), IoSlice::new(body)];
+        let mut parts = [IoSlice::new(header), IoSlice::new(head), IoSlice::new(given)];
         let sent = match self.flush()? {
             Progress::Done => transmit(&self.socket, &mut parts, &mut None)?,
             Progress::Pending => 0,
         };
-        if sent == before + body.len() {
+        if sent == before + given.len() {
             return Ok(Progress::Done);
         }
         if sent < before {
             self.keep(header, &[head], sent, None);
         }
         let sent = sent.saturating_sub(before);
-        self.backlog += body.len() - sent;
-        self.queue.push_back(Chunk { bytes: std::mem::take(body), sent, fd: None });
+        self.backlog += given.len() - sent;
+        self.queue.push_back(Chunk { bytes: std::mem::take(body), sent: skip + sent, fd: None });
         Ok(Progress::Pending)
     }
 

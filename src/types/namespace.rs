@@ -82,7 +82,7 @@ impl Referent for Namespace {
             Ok(Self { attributes })
         });
         table.dynamic("get", &["name"], |this, call| this.attributes.get(call));
-        table.dynamic("set", &["name", "value"], |this, call| this.attributes.insert(call));
+        table.dynamic("set", &["name", "value"], |this, call| this.attributes.assign(call));
         table.dynamic("remove", &["name"], |this, call| this.attributes.remove(call));
         table.dynamic("contains", &["name"], |this, call| this.attributes.contains_key(call));
         table.dynamic("names", &[], |this, call| this.attributes.keys(call));
@@ -135,7 +135,7 @@ calls! {
 
     /// Sets an attribute.
     #[doc(alias = "__setattr__")]
-    fn set(&self, name: &str, value: impl Serialize) -> () { "set"(name, value) => |_: Slot<serde::de::IgnoredAny>| () }
+    fn set(&self, name: &str, value: impl Serialize) -> () { "set"(name, value) }
 
     /// Removes an attribute; whether it was there.
     #[doc(alias = "__delattr__")]

@@ -66,17 +66,26 @@ pub fn complex(out: &mut Vec<u8>, real: f64, imaginary: f64) {
     out.extend_from_slice(&[opcode::TUPLE2, opcode::REDUCE]);
 }
 
-fn sized(out: &mut Vec<u8>, short: u8, middle: u8, long: u8, bytes: &[u8]) {
-    if let Ok(length) = u8::try_from(bytes.len()) {
+fn begin_sized(out: &mut Vec<u8>, [short, middle, long]: [u8; 3], length: usize) {
+    if let Ok(length) = u8::try_from(length) {
         out.extend_from_slice(&[short, length]);
-    } else if let Ok(length) = u32::try_from(bytes.len()) {
+    } else if let Ok(length) = u32::try_from(length) {
         out.push(middle);
         out.extend_from_slice(&length.to_le_bytes());
     } else {
         out.push(long);
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(&(length as u64).to_le_bytes());
     }
-    out.extend_from_slice(bytes);
+}
+
+/// What comes before the text of a `str` of so many bytes.
+pub fn begin_str(out: &mut Vec<u8>, length: usize) {
+    begin_sized(out, [opcode::SHORT_BINUNICODE, opcode::BINUNICODE, opcode::BINUNICODE8], length);
+}
+
+/// What comes before the contents of a `bytes` of so many.
+pub fn begin_bytes(out: &mut Vec<u8>, length: usize) {
+    begin_sized(out, [opcode::SHORT_BINBYTES, opcode::BINBYTES, opcode::BINBYTES8], length);
 }
 
 /// `str`
@@ -86,12 +95,14 @@ pub fn str(out: &mut Vec<u8>, text: &str) {
 
 /// `str`, already encoded by `surrogatepass`.
 pub(super) fn raw_str(out: &mut Vec<u8>, text: &[u8]) {
-    sized(out, opcode::SHORT_BINUNICODE, opcode::BINUNICODE, opcode::BINUNICODE8, text);
+    begin_str(out, text.len());
+    out.extend_from_slice(text);
 }
 
 /// `bytes`
 pub fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    sized(out, opcode::SHORT_BINBYTES, opcode::BINBYTES, opcode::BINBYTES8, bytes);
+    begin_bytes(out, bytes.len());
+    out.extend_from_slice(bytes);
 }
 
 /// `bytearray`, as a call, since protocol 4 has no form for it.

@@ -142,24 +142,29 @@ pub fn positional<B: AsRef<[u8]>>(arguments: impl ExactSizeIterator<Item = B> + 
     payload
 }
 
-/// As [`positional`], into the memory of the last argument, where that is large.
-pub fn positional_into(mut arguments: Vec<Vec<u8>>) -> Vec<u8> {
-    match arguments.pop() {
-        Some(mut last) if last.len() >= LARGE => {
-            let mut before = Vec::new();
-            write::header(&mut before, Family::Tuple, arguments.len() + 1);
-            arguments.iter().for_each(|argument| before.extend_from_slice(argument));
-            last.reserve(before.len() + SLACK);
-            last.splice(..0, before);
-            last.extend_from_slice(super::NONE);
-            last
-        }
-        last => positional(arguments.iter().chain(&last).collect::<Vec<_>>().iter()),
-    }
+/// What comes before the last of a dynamic call's arguments, all by position.
+pub fn before_last<B: AsRef<[u8]>>(others: &[B]) -> Vec<u8> {
+    let mut before = Vec::new();
+    write::header(&mut before, Family::Tuple, others.len() + 1);
+    others.iter().for_each(|argument| before.extend_from_slice(argument.as_ref()));
+    before
 }
 
-/// From how many bytes on fresh memory costs more than moving what is there.
-const LARGE: usize = 64 << 10;
+/// What comes before the contents of a str.
+pub fn before_str(length: usize) -> Vec<u8> {
+    before_contents(super::tag::STR, length)
+}
+
+/// What comes before the contents of a bytes.
+pub fn before_bytes(length: usize) -> Vec<u8> {
+    before_contents(super::tag::BYTES, length)
+}
+
+fn before_contents(tag: u8, length: usize) -> Vec<u8> {
+    let mut before = vec![tag];
+    write::length(&mut before, length);
+    before
+}
 
 /// The value in a result that may be missing; `None` where it is.
 ///

@@ -1,13 +1,16 @@
 //! Requests and replies of CPython's protocol: pickles of `(ident, method, arguments, keywords)` and of `(kind, payload)`.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::core::Core;
 use crate::address::Address;
 use crate::codec::pickle::{Graph, Id, Node, ProxyName, Translation, append_value, write};
+use crate::codec::value::parts::{self, Shape};
 use crate::codec::{CodecError, value};
 use crate::object::entry::Entry;
-use crate::object::face::{Arguments, Exception};
+use crate::object::face::{Arguments, Exception, Raw};
 use crate::object::table::Table;
 use crate::protocol::ObjectId;
 use crate::protocol::carriage::Carried;
@@ -25,9 +28,9 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Reads a frame.
-    pub(super) fn read(frame: &[u8], table: &Table) -> Result<Self, CodecError> {
-        let graph = Graph::read(frame)?;
+    /// Reads a frame, whose memory a large str or bytes keeps for itself.
+    pub(super) fn read(frame: Vec<u8>, table: &Table) -> Result<Self, CodecError> {
+        let graph = Graph::read(&frame)?;
         let shape = || CodecError::other("a request must be a tuple of ident, method name, arguments and keywords");
         let Some(&[ident, method, arguments, keywords]) = graph.tuple(graph.root()) else { return Err(shape()) };
         let method = graph.text(method).ok_or_else(shape)?.to_owned();
@@ -45,11 +48,18 @@ impl Request {
             u32::try_from(carried.len() - 1).ok()
         };
         let mut translation = Translation::new(&graph, &mut proxies);
+        let mut large = None;
         let mut translate = |id: Id| {
+            if large.is_none()
+                && let Some(found) = Large::find(&graph, id, &frame)
+            {
+                large = Some(found);
+                return Ok(Raw::default());
+            }
             let mut bytes = Vec::new();
-            translation.append(id, &mut bytes).map(|()| bytes)
+            translation.append(id, &mut bytes).map(|()| bytes.into())
         };
-        let arguments = Arguments {
+        let mut arguments = Arguments {
             positional: positional.iter().map(|id| translate(*id)).collect::<Result<_, _>>()?,
             keywords: named
                 .iter()
@@ -58,7 +68,42 @@ impl Request {
         };
         let token = positional.first().and_then(|first| ProxyName::of_token(&graph, *first));
         let token = token.map(|token| token.id.to_owned());
+        drop(graph);
+        if let Some(large) = large {
+            let mut values =
+                arguments.positional.iter_mut().chain(arguments.keywords.iter_mut().map(|(_, value)| value));
+            // No value is without bytes but the one that was left out.
+            if let Some(place) = values.find(|value| value.is_empty()) {
+                *place = large.take(frame);
+            }
+        }
         Ok(Self { ident, method, arguments, carried, token })
+    }
+}
+
+/// A str or bytes so large that it stays where it was received.
+struct Large {
+    is_str: bool,
+    contents: Range<usize>,
+}
+
+impl Large {
+    fn find(graph: &Graph<'_>, id: Id, frame: &[u8]) -> Option<Self> {
+        let (is_str, contents) = match graph.get(id) {
+            Node::Str(Cow::Borrowed(text)) => (true, text.as_bytes()),
+            Node::Bytes(Cow::Borrowed(bytes)) => (false, *bytes),
+            _ => return None,
+        };
+        let start = (contents.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
+        let contents = start..start.checked_add(contents.len())?;
+        (contents.len() >= Raw::LARGE && contents.end <= frame.len()).then_some(Self { is_str, contents })
+    }
+
+    fn take(self, mut frame: Vec<u8>) -> Raw {
+        let Self { is_str, contents } = self;
+        let before = if is_str { parts::before_str(contents.len()) } else { parts::before_bytes(contents.len()) };
+        frame.truncate(contents.end);
+        Raw::behind(frame, contents.start).after(&before)
     }
 }
 
@@ -118,6 +163,36 @@ pub(super) fn reply(
     write::end_tuple(&mut out, 2);
     write::end(&mut out);
     Ok(out)
+}
+
+/// A reply that is a value, in two pieces: a large str or bytes stays where it is.
+pub(super) fn value(writer: &Writer<'_>, value: Raw) -> Result<(Vec<u8>, Raw), CodecError> {
+    if value.len() >= Raw::LARGE {
+        let mut head = Vec::new();
+        write::begin(&mut head);
+        write::str(&mut head, Kind::Return.name());
+        let contents = match parts::shape(&value)? {
+            Shape::Str(text) => Some((text.len(), write::begin_str as fn(&mut Vec<u8>, usize))),
+            Shape::Bytes(bytes) => Some((bytes.len(), write::begin_bytes as _)),
+            _ => None,
+        };
+        if let Some((length, begin)) = contents {
+            begin(&mut head, length);
+            let mut tail = Vec::new();
+            write::end_tuple(&mut tail, 2);
+            write::end(&mut tail);
+            let before = value.len() - length;
+            return Ok((head, value.skip(before).before(&tail)));
+        }
+    }
+    Ok((
+        Vec::new(),
+        reply(Kind::Return, |out| {
+            out.reserve(value.len());
+            writer.value(&value, out)
+        })?
+        .into(),
+    ))
 }
 
 /// A reply that is a text.
@@ -203,6 +278,22 @@ impl Writer<'_> {
         write::begin_tuple(out, names.len());
         names.iter().for_each(|name| write::str(out, name));
         write::end_tuple(out, names.len());
+    }
+
+    /// Appends an instance of a class whose attributes are a dict.
+    pub(super) fn instance(
+        &self,
+        module: &str,
+        class: &str,
+        attributes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
+        write::global(out, module, class);
+        write::end_tuple(out, 0);
+        write::new(out);
+        self.value(attributes, out)?;
+        write::build(out);
+        Ok(())
     }
 
     /// Appends an exception: a call of its class, and its attributes.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::super::core::{Admission, Core};
+use super::super::heap::Heap;
 use super::super::lead::{Place, Stream};
 use super::super::record::Record;
 use super::super::timers::{Due, TimerKey};
@@ -21,7 +22,7 @@ use crate::handshake::PythonPeer;
 use crate::object::answer::{PutBack, Replier};
 use crate::object::chain::Chain;
 use crate::object::entry::Entry;
-use crate::object::face::{Arguments, Exception, Native, Step, Then};
+use crate::object::face::{Arguments, Creation, Exception, Face, Native, Raw, Step, Then};
 use crate::object::methods::{STR, VALUE};
 use crate::object::parked::Parked;
 use crate::object::{Answer, Call, Caller, Heir, panics};
@@ -57,9 +58,14 @@ struct Pending {
 enum Purpose {
     /// A step of a call.
     Step { target: Target, then: Then },
+    /// The value of an object among the arguments, whose proxies are `carried`.
+    Read { carried: Vec<Carried>, then: Read },
     /// A new object, which its creator gets a reference to.
     Create,
 }
+
+/// What becomes of a value that was read; the proxies in it stand behind those that were carried before.
+type Read = Box<dyn FnOnce(&Arc<Session>, Native, Vec<Carried>, &Arc<Core>) + Send>;
 
 /// What is called.
 #[derive(Clone)]
@@ -180,7 +186,7 @@ impl Session {
         }
         let accepted = self.state.lock().accepted;
         core.count_call();
-        match Request::read(&frame, &core.table) {
+        match Request::read(frame, &core.table) {
             Ok(request) if accepted => self.call(request, core),
             Ok(request) => self.first(request, core),
             Err(error) => {
@@ -291,17 +297,64 @@ impl Session {
         };
         let Request { mut arguments, carried, .. } = request;
         arguments.positional.remove(0);
-        let made = match core.table.registry().face(&class) {
-            Some(face) if !class.has_callable() => face.create(arguments),
-            _ => Ok(("", dynamic(arguments))),
+        let Some(face) = core.table.registry().face(&class).filter(|_| !class.has_callable()) else {
+            return self.construct(&typeid, "", dynamic(arguments).into(), carried, core);
         };
-        let (constructor, payload) = match made {
-            Ok(made) => made,
-            Err(step) => return refuse(&told(&step)),
-        };
+        let copied = face.copies().and_then(|place| Some((place, is_proxy(arguments.positional.get(place)?)?)));
+        let Some((place, index)) = copied else { return self.make(face, typeid, arguments, carried, core) };
+        let then: Read = Box::new(move |me, native, carried, core| match native {
+            Native::Returned(held) => {
+                arguments.positional[place] = held;
+                me.make(face, typeid, arguments, carried, core);
+            }
+            other => me.answer_last(core, &message::text(Kind::Traceback, &told(&other.error()))),
+        });
+        self.read(index, carried, then, core);
+    }
+
+    /// Makes an object of a type that has a face.
+    fn make(
+        self: &Arc<Self>,
+        face: &'static dyn Face,
+        typeid: String,
+        arguments: Arguments,
+        carried: Vec<Carried>,
+        core: &Arc<Core>,
+    ) {
+        match face.create(arguments) {
+            Ok(Creation::Constructor(name, payload)) => self.construct(&typeid, name, payload, carried, core),
+            Ok(Creation::Of(index, method)) => {
+                let Some(entry) = carried.get(index as usize).and_then(Carried::kept::<Entry>) else {
+                    let text = traceback("TypeError", "an object of another server is of no use here");
+                    return self.answer_last(core, &message::text(Kind::Traceback, &text));
+                };
+                let payload = parts::positional(std::iter::empty::<&[u8]>());
+                entry.dispatch(self.native(method, payload, carried, Purpose::Create), false);
+            }
+            Err(step) => self.answer_last(core, &message::text(Kind::Traceback, &told(&step))),
+        }
+    }
+
+    fn construct(
+        self: &Arc<Self>,
+        typeid: &str,
+        constructor: &str,
+        payload: Raw,
+        carried: Vec<Carried>,
+        core: &Arc<Core>,
+    ) {
         let name = format!("{typeid}::{constructor}");
-        let call = self.native(&name, payload, carried, Purpose::Create);
-        core.table.create(call);
+        core.table.create(self.native(&name, payload, carried, Purpose::Create));
+    }
+
+    /// Reads the value of an object among the arguments.
+    fn read(self: &Arc<Self>, index: u32, carried: Vec<Carried>, then: Read, core: &Arc<Core>) {
+        let Some(object) = carried.get(index as usize).and_then(Carried::kept::<Entry>) else {
+            let error = Error::protocol("an object of another server is of no use here");
+            return then(self, Native::Refused(error), carried, core);
+        };
+        let payload = parts::positional(std::iter::empty::<&[u8]>());
+        object.dispatch(self.native(VALUE, payload, Vec::new(), Purpose::Read { carried, then }), false);
     }
 
     fn debug_info(self: &Arc<Self>, core: &Arc<Core>) {
@@ -345,7 +398,9 @@ impl Session {
             return self.answer(core, &message::text(Kind::Traceback, &text));
         };
         let step = match core.table.registry().face(entry.class()) {
-            Some(face) if face.exposed().contains(&&*method) => face.call(&method, arguments),
+            Some(face) if face.exposed().contains(&&*method) || face.answers().contains(&&*method) => {
+                face.call(&method, arguments)
+            }
             face => match &*method {
                 "__str__" | "__repr__" => text_of(&entry),
                 VALUE => match face.map_or(Ok(()), |face| face.is_copied()) {
@@ -360,7 +415,7 @@ impl Session {
                 }
                 _ => Step::Call {
                     method: method.into(),
-                    payload: dynamic(arguments),
+                    payload: dynamic(arguments).into(),
                     timeout: None,
                     then: Box::new(|native| native.then(Step::Value)),
                 },
@@ -398,11 +453,14 @@ impl Session {
                     Some(entry) => self.proxied(&entry, core),
                     None => {
                         let kept: Vec<_> = carried.iter().filter_map(Carried::kept::<Entry>).collect();
-                        let answer = message::reply(Kind::Return, |out| writer.value(&value, out));
+                        let answer = message::value(&writer, value);
                         if answer.is_ok() {
                             Peers::linger(core, kept);
                         }
-                        answer
+                        let (head, body) = answer.unwrap_or_else(|error| {
+                            (Vec::new(), message::text(Kind::Unserializable, &error.to_string()).into())
+                        });
+                        return self.answer_moving(core, &head, body, put_back);
                     }
                 }
             }
@@ -413,16 +471,31 @@ impl Session {
                 },
                 Err(error) => Ok(message::text(Kind::Traceback, &error.to_string())),
             },
+            Step::Read(index, then) => {
+                drop(put_back);
+                let Target { entry, carried, steps } = target;
+                if steps >= STEPS {
+                    return self.answer(core, &message::text(Kind::Traceback, "the call takes too many steps"));
+                }
+                let then: Read = Box::new(move |me, native, carried, core| {
+                    let target = Target { entry, carried: carried.clone(), steps: steps + 1 };
+                    me.take(then(native), target, &carried, None, core);
+                });
+                return self.read(index, carried, then, core);
+            }
+            Step::Instance(module, class, attributes) => {
+                message::reply(Kind::Return, |out| writer.instance(module, class, &attributes, out))
+            }
             Step::Raise(exception) => message::reply(Kind::Error, |out| writer.exception(&self.known(exception), out)),
             Step::Error(error) => Ok(message::text(Kind::Traceback, &of_system(&error))),
             Step::Unserializable(text) => Ok(message::text(Kind::Unserializable, &text)),
         };
         let answer = answer.unwrap_or_else(|error| message::text(Kind::Unserializable, &error.to_string()));
-        self.answer_moving(core, answer, put_back);
+        self.answer_moving(core, &[], answer.into(), put_back);
     }
 
     /// Calls a method of a new object before its proxy is the answer; `carried` are the proxies in the arguments.
-    fn fill(self: &Arc<Self>, entry: Arc<Entry>, method: &'static str, payload: Vec<u8>, carried: &[Carried]) {
+    fn fill(self: &Arc<Self>, entry: Arc<Entry>, method: &'static str, payload: impl Into<Raw>, carried: &[Carried]) {
         let target = Target { entry: Arc::clone(&entry), carried: carried.to_vec(), steps: 1 };
         let made = Arc::clone(&entry);
         let then: Then = Box::new(move |native| native.then(|_| Step::Make(Box::new(move |_| Ok(made)), None)));
@@ -455,10 +528,9 @@ impl Session {
     }
 
     /// A native call, whose answer comes back here. The payload becomes the call's frame, with the name behind it: a large one is not copied.
-    fn native(self: &Arc<Self>, name: &str, payload: Vec<u8>, carried: Vec<Carried>, purpose: Purpose) -> Call {
-        let length = payload.len();
-        let mut frame = payload;
-        frame.extend_from_slice(name.as_bytes());
+    fn native(self: &Arc<Self>, name: &str, payload: impl Into<Raw>, carried: Vec<Carried>, purpose: Purpose) -> Call {
+        let payload = payload.into();
+        let (length, (frame, start)) = (payload.end(), payload.before(name.as_bytes()).into_parts());
         let request = {
             let mut state = self.state.lock();
             state.last_request += 1;
@@ -468,7 +540,7 @@ impl Session {
         };
         Call {
             name: length..frame.len(),
-            payload: 0..length,
+            payload: start..length,
             frame,
             codec: Codec::Value,
             signature: 0,
@@ -508,15 +580,15 @@ impl Session {
     // Answers.
 
     fn answer(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, answer.to_vec(), false);
+        let _: bool = self.send(core, &[], answer.to_vec().into(), false);
         self.go_on(core);
     }
 
     /// Answers with something that goes back if the client never reads it.
-    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, answer: Vec<u8>, put_back: Option<PutBack>) {
+    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, head: &[u8], body: Raw, put_back: Option<PutBack>) {
         // Known before it is sent: the client may ask for the next thing, or end, the moment that it has this.
         self.state.lock().uncertain = put_back;
-        if !self.send(core, answer, false)
+        if !self.send(core, head, body, false)
             && let Some(put_back) = self.state.lock().uncertain.take()
         {
             panics::quietly(put_back);
@@ -526,17 +598,19 @@ impl Session {
 
     /// Answers, and ends the connection.
     fn answer_last(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, answer.to_vec(), true);
+        let _: bool = self.send(core, &[], answer.to_vec().into(), true);
     }
 
     /// False where the connection has ended.
-    fn send(self: &Arc<Self>, core: &Arc<Core>, mut answer: Vec<u8>, last: bool) -> bool {
+    fn send(self: &Arc<Self>, core: &Arc<Core>, head: &[u8], body: Raw, last: bool) -> bool {
+        Heap::passed(core, body.len());
+        let (mut memory, start) = body.into_parts();
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return false;
         }
         outbound.last = last;
-        let sent = outbound.sender.send_body(&[], &mut answer);
+        let sent = outbound.sender.send_behind(head, &mut memory, start);
         let (over, shelved) = match sent {
             Ok(Progress::Done) => (last, false),
             Ok(Progress::Pending) => (false, outbound.sender.backlog() > MAX_BACKLOG),
@@ -658,12 +732,18 @@ impl Replier for Session {
         match purpose {
             Purpose::Create => me.created(&answer, &core),
             Purpose::Step { target, then } => {
-                let native = match answer.status {
-                    Status::Returned => Native::Returned(std::mem::take(&mut answer.payload)),
-                    Status::Failed => Native::Failed(std::mem::take(&mut answer.payload)),
-                    Status::Refused => Native::Refused(refusal(&answer)),
+                me.take(then(native(&mut answer)), target, &answer.carried, put_back, &core);
+            }
+            Purpose::Read { mut carried, then } => {
+                let native = match native(&mut answer) {
+                    Native::Returned(held) if !answer.carried.is_empty() => {
+                        let first = carried.len();
+                        carried.append(&mut answer.carried);
+                        renumbered(&held, first).map_or_else(Native::Refused, Native::Returned)
+                    }
+                    other => other,
                 };
-                me.take(then(native), target, &answer.carried, put_back, &core);
+                then(&me, native, carried, &core);
             }
         }
     }
@@ -718,7 +798,8 @@ fn dynamic(arguments: Arguments) -> Vec<u8> {
         return payload;
     }
     let names: Vec<_> = arguments.keywords.iter().map(|(name, _)| crate::object::face::value(name)).collect();
-    let pairs: Vec<_> = names.iter().zip(&arguments.keywords).flat_map(|(name, (_, value))| [name, value]).collect();
+    let pairs: Vec<_> =
+        names.iter().zip(&arguments.keywords).flat_map(|(name, (_, value))| [&name[..], value]).collect();
     payload.extend_from_slice(&parts::container(parts::Kind::Dict, pairs.into_iter()));
     payload
 }
@@ -738,6 +819,26 @@ fn is_proxy(value: &[u8]) -> Option<u32> {
         Ok(parts::Shape::Proxy(index)) => Some(index),
         _ => None,
     }
+}
+
+/// How a call has ended; takes the answer's payload.
+fn native(answer: &mut Answer) -> Native {
+    match answer.status {
+        Status::Returned => Native::Returned(std::mem::take(&mut answer.payload).into()),
+        Status::Failed => Native::Failed(std::mem::take(&mut answer.payload)),
+        Status::Refused => Native::Refused(refusal(answer)),
+    }
+}
+
+/// A value whose proxies are numbered from `first` on.
+fn renumbered(value: &[u8], first: usize) -> Result<Raw, Error> {
+    let mut out = Vec::with_capacity(value.len());
+    let renumber = |index: u32, out: &mut Vec<u8>| {
+        codec::value::write_proxy(index.saturating_add(u32::try_from(first).unwrap_or(u32::MAX)), out);
+        Ok(())
+    };
+    codec::value::replace_proxies(value, &mut out, renumber).map_err(|error| Error::protocol(error.to_string()))?;
+    Ok(out.into())
 }
 
 fn refusal(answer: &Answer) -> Error {

@@ -127,6 +127,15 @@ impl Dict {
         call.answer(&Slot(former.map(|entry| entry.value.value)))
     }
 
+    /// As [`insert`](Self::insert), for who does not ask what was there.
+    pub(in crate::types) fn assign(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (key, value) = elements::<(Element, Element)>(call)?;
+        let key = Key::new(key)?;
+        let former = self.inner.state.lock().set(key, value);
+        drop(former);
+        call.answer(&())
+    }
+
     /// Answers the value that was there, if one was.
     fn insert_if_absent(&self, call: &mut Invocation<'_>) -> Outcome {
         let (key, value) = elements::<(Element, Element)>(call)?;
@@ -297,6 +306,7 @@ impl Referent for Dict {
         });
         table.dynamic("get", &["key"], Self::get);
         table.dynamic("insert", &["key", "value"], Self::insert);
+        table.dynamic("assign", &["key", "value"], Self::assign);
         table.dynamic("insert_if_absent", &["key", "value"], Self::insert_if_absent);
         table.dynamic("remove", &["key"], Self::remove);
         table.dynamic("contains_key", &["key"], Self::contains_key);

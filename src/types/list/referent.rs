@@ -211,6 +211,18 @@ impl List {
         answer(call, done)
     }
 
+    /// As [`set`](Self::set), for who does not ask what was there.
+    fn assign(&self, call: &mut Invocation<'_>) -> Outcome {
+        let (index, value) = elements::<(Index, Element)>(call)?;
+        let mut state = self.inner.state.lock();
+        let done = index.require(state.items.len()).map(|place| {
+            let version = state.written();
+            ((), std::mem::replace(&mut state.items[place], Item { value, version }))
+        });
+        drop(state);
+        answer(call, done)
+    }
+
     fn set_slice(&self, call: &mut Invocation<'_>) -> Outcome {
         let (slice, values) = elements::<(Slice, Vec<Element>)>(call)?;
         let mut state = self.inner.state.lock();
@@ -483,6 +495,7 @@ impl Referent for List {
         table.dynamic("get", &["index"], Self::get);
         table.dynamic("slice", &["slice"], Self::slice);
         table.dynamic("set", &["index", "value"], Self::set);
+        table.dynamic("assign", &["index", "value"], Self::assign);
         table.dynamic("set_slice", &["slice", "values"], Self::set_slice);
         table.dynamic("delete_slice", &["slice"], Self::delete_slice);
         table.dynamic("push", &["value"], Self::push);

@@ -1,8 +1,8 @@
 //! `dict`, as a `DictProxy` calls it.
 
-use super::{found, hashable, iterate, iterator, key_error, no_method, payload, step};
+use super::{contents, found, hashable, iterate, iterator, key_error, no_method, payload, step};
 use crate::codec::value::parts::{self, Kind, Shape};
-use crate::object::face::{Arguments, Face, Step, value};
+use crate::object::face::{Arguments, Creation, Face, Raw, Step, value};
 
 pub(super) struct DictFace;
 
@@ -31,17 +31,13 @@ const EXPOSED: &[&str] = &[
 ];
 
 /// The entries that a dict is made of or updated by, each as a pair.
-fn entries(method: &str, arguments: Arguments) -> Result<Vec<Vec<u8>>, Step> {
-    let Arguments { positional, keywords } = arguments;
-    if positional.len() > 1 {
-        return Err(Step::type_error(&format!("{method} expected at most 1 argument, got {}", positional.len())));
-    }
+fn entries(given: Option<&[u8]>, keywords: &[(String, Raw)]) -> Result<Vec<Vec<u8>>, Step> {
     let mut pairs = Vec::new();
     let pair = |key: &[u8], value: &[u8]| -> Result<Vec<u8>, Step> {
         hashable(key)?;
         Ok(parts::container(Kind::Tuple, [key, value].into_iter()))
     };
-    if let Some(given) = positional.first() {
+    if let Some(given) = given {
         match parts::shape(given) {
             Ok(Shape::Container(Kind::Dict, entries)) => {
                 let (chunks, _) = entries.as_chunks::<2>();
@@ -68,10 +64,22 @@ fn entries(method: &str, arguments: Arguments) -> Result<Vec<Vec<u8>>, Step> {
             }
         }
     }
-    for (name, given) in &keywords {
+    for (name, given) in keywords {
         pairs.push(pair(&value(name), given)?);
     }
     Ok(pairs)
+}
+
+/// Goes on with the entries that the arguments stand for, those of another shared object too.
+fn with_entries(method: &str, arguments: Arguments, then: impl FnOnce(Vec<Vec<u8>>) -> Step + Send + 'static) -> Step {
+    let Arguments { mut positional, keywords } = arguments;
+    if positional.len() > 1 {
+        return Step::type_error(&format!("{method} expected at most 1 argument, got {}", positional.len()));
+    }
+    match positional.pop() {
+        Some(given) => contents(given, move |given| then(step!(entries(Some(&given), &keywords)))),
+        None => then(step!(entries(None, &keywords))),
+    }
 }
 
 fn list(elements: &[Vec<u8>]) -> Vec<u8> {
@@ -88,7 +96,7 @@ fn merged(before: Vec<Vec<u8>>, after: Vec<Vec<u8>>) -> Step {
         for pair in pairs {
             flat.extend(step!(iterate(pair)));
         }
-        Step::Value(parts::container(Kind::Dict, flat.iter()))
+        Step::value(parts::container(Kind::Dict, flat.iter()))
     })
 }
 
@@ -101,33 +109,43 @@ impl Face for DictFace {
         EXPOSED
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
-        Ok(("new", payload(&[list(&entries("dict", arguments)?)])))
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
+        let Arguments { positional, keywords } = arguments;
+        if positional.len() > 1 {
+            return Err(Step::type_error(&format!("dict expected at most 1 argument, got {}", positional.len())));
+        }
+        let entries = entries(positional.first().map(|given| &given[..]), &keywords)?;
+        Ok(Creation::Constructor("new", payload(&[list(&entries)]).into()))
+    }
+
+    fn copies(&self) -> Option<usize> {
+        Some(0)
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
+        let full = &format!("dict.{method}");
         match method {
             "__getitem__" => {
-                let [key] = step!(arguments.exactly(method, ["key"]));
+                let [key] = step!(arguments.just(full));
                 step!(hashable(&key));
                 let wanted = [key.clone()];
                 Step::call_then("get", &wanted, move |result| found(result, || key_error(key)))
             }
             "get" => {
-                let mut bound = step!(arguments.bind(method, &["key", "default"], 1)).into_iter();
+                let mut bound = step!(arguments.unnamed(full, 1, 2)).into_iter();
                 let (key, default) = (bound.next().flatten().unwrap_or_default(), bound.next().flatten());
                 step!(hashable(&key));
                 Step::call_then("get", &[key], move |result| {
-                    found(result, || Step::Value(default.unwrap_or_else(|| value(&()))))
+                    found(result, || default.map_or_else(Step::none, Step::Value))
                 })
             }
             "__setitem__" => {
-                let [key, value] = step!(arguments.exactly(method, ["key", "value"]));
+                let [key, value] = step!(arguments.just(full));
                 step!(hashable(&key));
-                Step::give("insert", vec![key, value])
+                Step::give("assign", vec![key, value])
             }
             "__delitem__" => {
-                let [key] = step!(arguments.exactly(method, ["key"]));
+                let [key] = step!(arguments.just(full));
                 step!(hashable(&key));
                 let wanted = [key.clone()];
                 Step::call_then("remove", &wanted, move |result| match found(result, || key_error(key)) {
@@ -136,9 +154,17 @@ impl Face for DictFace {
                 })
             }
             "__contains__" => {
-                let [key] = step!(arguments.exactly(method, ["key"]));
+                let [key] = step!(arguments.just(full));
                 step!(hashable(&key));
                 Step::forward("contains_key", &[key])
+            }
+            "__len__" | "__iter__" | "__reversed__" | "clear" | "copy" | "keys" | "values" | "items" | "popitem"
+                if !arguments.is_empty() =>
+            {
+                match arguments.unnamed(full, 0, 0) {
+                    Err(refused) => refused,
+                    Ok(_) => no_method(method),
+                }
             }
             "__len__" => Step::forward::<&[u8]>("len", &[]),
             "__iter__" => Step::call_then::<&[u8]>("keys", &[], |keys| iterator::over(step!(iterate(&keys)))),
@@ -158,7 +184,7 @@ impl Face for DictFace {
                 &[],
             ),
             "pop" => {
-                let mut bound = step!(arguments.bind(method, &["key", "default"], 1)).into_iter();
+                let mut bound = step!(arguments.unnamed(full, 1, 2)).into_iter();
                 let (key, default) = (bound.next().flatten().unwrap_or_default(), bound.next().flatten());
                 step!(hashable(&key));
                 let wanted = [key.clone()];
@@ -170,27 +196,24 @@ impl Face for DictFace {
                 found(result, || key_error(value("popitem(): dictionary is empty")))
             }),
             "setdefault" => {
-                let mut bound = step!(arguments.bind(method, &["key", "default"], 1)).into_iter();
+                let mut bound = step!(arguments.unnamed(full, 1, 2)).into_iter();
                 let key = bound.next().flatten().unwrap_or_default();
-                let default = bound.next().flatten().unwrap_or_else(|| value(&()));
+                let default = bound.next().flatten().unwrap_or_else(|| value(&()).into());
                 step!(hashable(&key));
                 let otherwise = default.clone();
                 Step::call_then("insert_if_absent", &[key, default], move |result| {
                     found(result, || Step::Value(otherwise))
                 })
             }
-            "update" | "__ior__" => {
-                let entries = step!(entries(method, arguments));
-                Step::run("extend", &[list(&entries)])
-            }
-            "__or__" => merged(Vec::new(), step!(entries(method, arguments))),
-            "__ror__" => merged(step!(entries(method, arguments)), Vec::new()),
+            "update" | "__ior__" => with_entries(method, arguments, |entries| Step::run("extend", &[list(&entries)])),
+            "__or__" => with_entries(method, arguments, |entries| merged(Vec::new(), entries)),
+            "__ror__" => with_entries(method, arguments, |entries| merged(entries, Vec::new())),
             "fromkeys" => {
-                let mut bound = step!(arguments.bind(method, &["iterable", "value"], 1)).into_iter();
+                let mut bound = step!(arguments.unnamed(full, 1, 2)).into_iter();
                 let keys = step!(iterate(&bound.next().flatten().unwrap_or_default()));
-                let each = bound.next().flatten().unwrap_or_else(|| value(&()));
-                let flat: Vec<_> = keys.iter().flat_map(|key| [key, &each]).collect();
-                Step::Value(parts::container(Kind::Dict, flat.into_iter()))
+                let each = bound.next().flatten().unwrap_or_else(|| value(&()).into());
+                let flat: Vec<_> = keys.iter().flat_map(|key| [&key[..], &each]).collect();
+                Step::value(parts::container(Kind::Dict, flat.into_iter()))
             }
             other => no_method(other),
         }

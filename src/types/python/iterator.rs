@@ -6,7 +6,7 @@ use super::super::element::{Element, elements};
 use super::{found, no_method};
 use crate::codec::Value;
 use crate::codec::value::parts::{self, Kind};
-use crate::object::face::{self, Arguments, Exception, Face, Step};
+use crate::object::face::{self, Arguments, Creation, Exception, Face, Step};
 use crate::object::methods::Methods;
 use crate::object::store::Bare;
 use crate::object::{Invocation, Outcome, Referent};
@@ -63,7 +63,7 @@ impl Face for IteratorFace {
         &["__next__"]
     }
 
-    fn create(&self, _: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, _: Arguments) -> Result<Creation, Step> {
         Err(Step::type_error("iterators are made by the objects that they go over"))
     }
 

@@ -2,17 +2,17 @@
 
 use super::super::exclusion::NotOwned;
 use super::super::semaphore::OverRelease;
-use super::{failure, index, no_method, payload, seconds, step, time, truth};
+use super::{failure, index, no_method, none_given, payload, seconds, step, time, truth};
 use crate::codec::value::parts::{self, Shape};
 use crate::codec::{Codec, decode};
 use crate::error::Error;
-use crate::object::face::{Arguments, Face, Native, Step, value};
+use crate::object::face::{Arguments, Creation, Face, Native, Step, value};
 
 /// Whether a call waits (`None` where not), and for how long.
-fn patience(arguments: Arguments, refusal: &str) -> Result<Option<Option<f64>>, Step> {
+fn patience(arguments: Arguments, refusal: &str, operator: Option<&str>) -> Result<Option<Option<f64>>, Step> {
     let bound = arguments.bind("acquire", &["blocking", "timeout"], 0)?;
     let blocks = bound[0].as_deref().is_none_or(truth);
-    let timeout = seconds(bound[1].as_deref())?;
+    let timeout = seconds(bound[1].as_deref(), operator)?;
     match timeout {
         // What stands for none in Python.
         None | Some(-1.0) => Ok(blocks.then_some(None)),
@@ -35,7 +35,7 @@ fn got(native: Native) -> Step {
 }
 
 fn acquire(arguments: Arguments) -> Step {
-    let patience = step!(patience(arguments, "can't specify a timeout for a non-blocking call"));
+    let patience = step!(patience(arguments, "can't specify a timeout for a non-blocking call", None));
     Step::call("acquire", &[value(&patience.is_some())], got).within(patience.flatten().map(time))
 }
 
@@ -64,14 +64,20 @@ impl Face for LockFace {
         &["acquire", "release"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         arguments.bind(if self.reentrant { "RLock" } else { "Lock" }, &[], 0)?;
-        Ok(("new", payload::<&[u8]>(&[])))
+        Ok(Creation::Constructor("new", payload::<&[u8]>(&[]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
         match method {
             "acquire" => acquire(arguments),
+            "release" if !arguments.is_empty() => {
+                match arguments.unnamed(if self.reentrant { "RLock.release" } else { "lock.release" }, 0, 0) {
+                    Err(refused) => refused,
+                    Ok(_) => no_method(method),
+                }
+            }
             "release" if self.reentrant => release_own(),
             "release" => Step::call::<&[u8]>("release_any", &[], |native| owned(native, "release unlocked lock")),
             other => no_method(other),
@@ -92,7 +98,7 @@ pub(super) struct ConditionFace;
 impl ConditionFace {
     fn wait(arguments: Arguments) -> Step {
         let bound = step!(arguments.bind("wait", &["timeout"], 0));
-        let timeout = step!(seconds(bound[0].as_deref()));
+        let timeout = step!(seconds(bound[0].as_deref(), Some(">")));
         Step::call_then::<&[u8]>("holding", &[], move |holding| {
             let Ok(Some((hold, levels))) = decode::<Option<(u64, u64)>>(Codec::Value, &holding) else {
                 return Step::builtin("RuntimeError", "cannot wait on un-acquired lock");
@@ -121,11 +127,16 @@ impl Face for ConditionFace {
         &["acquire", "release", "wait", "notify", "notify_all"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Condition", &["lock"], 0)?;
         match bound[0].as_deref().map(parts::shape) {
-            None | Some(Ok(Shape::None)) => Ok(("new", payload::<&[u8]>(&[]))),
-            _ => Err(Step::type_error("a condition of this server has a lock of its own")),
+            None | Some(Ok(Shape::None)) => Ok(Creation::Constructor("new", payload::<&[u8]>(&[]).into())),
+            Some(Ok(Shape::Proxy(lock))) => Ok(Creation::Of(lock, "condition")),
+            Some(other) => {
+                let name = other.map_or_else(|_| "object".to_owned(), |other| other.type_name().to_owned());
+                let text = format!("'{name}' object has no attribute 'acquire'");
+                Err(Step::builtin("AttributeError", &text))
+            }
         }
     }
 
@@ -140,7 +151,10 @@ impl Face for ConditionFace {
                 let most = bound[0].as_deref().map_or(Some(1), index).unwrap_or(1).max(0);
                 Step::call("notify", &[value(&most)], notified)
             }
-            "notify_all" => Step::call("notify", &[value(&u64::MAX)], notified),
+            "notify_all" => {
+                step!(none_given("Condition.notify_all", &arguments));
+                Step::call("notify", &[value(&u64::MAX)], notified)
+            }
             other => no_method(other),
         }
     }
@@ -163,7 +177,7 @@ impl Face for SemaphoreFace {
         &["acquire", "release"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Semaphore", &["value"], 0)?;
         let permits = bound[0]
             .as_deref()
@@ -172,13 +186,13 @@ impl Face for SemaphoreFace {
         if permits < 0 {
             return Err(Step::builtin("ValueError", "semaphore initial value must be >= 0"));
         }
-        Ok(("new", payload(&[value(&permits)])))
+        Ok(Creation::Constructor("new", payload(&[value(&permits)]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
         match method {
             "acquire" => {
-                let patience = step!(patience(arguments, "can't specify timeout for non-blocking acquire"));
+                let patience = step!(patience(arguments, "can't specify timeout for non-blocking acquire", Some("<")));
                 Step::call("acquire", &[value(&1), value(&patience.is_some())], got)
                     .within(patience.flatten().map(time))
             }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::codec::value::parts::{self, Kind, Shape};
 use crate::codec::{Codec, decode};
 use crate::error::Error;
-use crate::object::face::{Exception, Face, Native, Step, value};
+use crate::object::face::{Arguments, Exception, Face, Native, Raw, Step, value};
 
 /// All faces, by the types that have them.
 pub(crate) fn faces() -> Vec<(TypeId, &'static dyn Face)> {
@@ -82,17 +82,20 @@ fn type_name(bytes: &[u8]) -> String {
     parts::shape(bytes).map_or_else(|_| "object".to_owned(), |shape| shape.type_name().to_owned())
 }
 
-/// A number of seconds; `None` where there is no limit.
-fn seconds(argument: Option<&[u8]>) -> Result<Option<f64>, Step> {
+/// A number of seconds; `None` where there is no limit. Where it is something else, the words of a function that compares it with 0 by this operator; of one that is written in C where there is none.
+fn seconds(argument: Option<&[u8]>, operator: Option<&str>) -> Result<Option<f64>, Step> {
     let Some(bytes) = argument else { return Ok(None) };
     match parts::shape(bytes) {
         Ok(Shape::None) => Ok(None),
         Ok(Shape::Float(value)) => Ok(Some(value)),
         _ => match int(bytes) {
             Some(value) => Ok(Some(value as f64)),
-            None => {
-                Err(Step::type_error(&format!("'{}' object cannot be interpreted as an integer", type_name(bytes))))
-            }
+            None => Err(Step::type_error(&match operator {
+                Some(operator) => {
+                    format!("'{operator}' not supported between instances of '{}' and 'int'", type_name(bytes))
+                }
+                None => format!("'{}' object cannot be interpreted as an integer", type_name(bytes)),
+            })),
         },
     }
 }
@@ -115,6 +118,18 @@ fn iterate(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Step> {
             .ok_or_else(|| Step::type_error(&format!("'{}' object is not iterable", type_name(bytes)))),
         _ => Err(Step::type_error(&format!("'{}' object is not iterable", type_name(bytes)))),
     }
+}
+
+/// Goes on with an argument that is to be iterated over; with what it holds, where it is another shared object.
+fn contents(given: Raw, then: impl FnOnce(Raw) -> Step + Send + 'static) -> Step {
+    let Ok(Shape::Proxy(index)) = parts::shape(&given) else { return then(given) };
+    let read = |native| match native {
+        Native::Refused(Error::NoSuchMethod { .. } | Error::NotExposed { .. }) => {
+            Step::type_error("'AutoProxy' object is not iterable")
+        }
+        native => native.then(then),
+    };
+    Step::Read(index, Box::new(read))
 }
 
 /// The elements of an object that only Python knows, where it is one of these.
@@ -206,15 +221,14 @@ fn slice(bytes: &[u8]) -> Option<Result<[Option<i64>; 3], Step>> {
 }
 
 /// The value of a result that may be missing, or what becomes of its being so.
-fn found(mut result: Vec<u8>, missing: impl FnOnce() -> Step) -> Step {
+fn found(result: Raw, missing: impl FnOnce() -> Step) -> Step {
     let before = match parts::unslot(&result) {
         Ok(Some(value)) => result.len() - value.len(),
         Ok(None) => return missing(),
         Err(error) => return Step::Error(Error::protocol(error.to_string())),
     };
     // In place: fresh memory costs a large value more than anything else.
-    result.drain(..before);
-    Step::Value(result)
+    Step::Value(result.skip(before))
 }
 
 /// The method's own error, if it has ended so; else the answer again.
@@ -226,8 +240,8 @@ fn failure<E: serde::de::DeserializeOwned>(native: Native) -> Result<E, Native> 
 }
 
 /// `KeyError` of a key.
-fn key_error(key: Vec<u8>) -> Step {
-    Step::Raise(Exception::of("builtins", "KeyError", vec![key]))
+fn key_error(key: impl Into<Vec<u8>>) -> Step {
+    Step::Raise(Exception::of("builtins", "KeyError", vec![key.into()]))
 }
 
 /// Refuses keys that Python does not hash.
@@ -247,6 +261,17 @@ fn hashable(key: &[u8]) -> Result<(), Step> {
             Err(Step::type_error(&format!("unhashable type: '{name}'")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses arguments of a method that takes none.
+fn none_given(what: &str, arguments: &Arguments) -> Result<(), Step> {
+    match arguments.positional.len() {
+        0 if arguments.keywords.is_empty() => Ok(()),
+        0 => {
+            Err(Step::type_error(&format!("{what}() got an unexpected keyword argument '{}'", arguments.keywords[0].0)))
+        }
+        given => Err(Step::type_error(&format!("{what}() takes 1 positional argument but {} were given", given + 1))),
     }
 }
 

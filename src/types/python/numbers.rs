@@ -2,11 +2,13 @@
 
 use super::super::number::NumberKind;
 use super::super::sequence::SequenceError;
-use super::{failure, found, index, int, iterate, no_method, payload, slice, step, type_name};
+use super::{failure, found, index, int, iterate, no_method, none_given, payload, slice, step, type_name};
 use crate::codec::pickle::{KIND, write};
+use crate::codec::value::display;
 use crate::codec::value::parts::{self, Kind, Shape};
 use crate::error::Error;
-use crate::object::face::{Arguments, Face, Native, Step, value};
+use crate::object::face::{Arguments, Creation, Face, Native, Raw, Step, value};
+use crate::object::methods::VALUE;
 
 pub(super) struct ValueFace;
 
@@ -19,21 +21,49 @@ impl Face for ValueFace {
         &["get", "set"]
     }
 
+    fn answers(&self) -> &'static [&'static str] {
+        &["__str__", "__repr__", VALUE]
+    }
+
     /// As in Python, the typecode and the lock mean nothing.
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Value", &["typecode", "value", "lock"], 2)?;
-        Ok(("new", payload(&[bound[1].clone().unwrap_or_default()])))
+        Ok(Creation::Constructor("new", payload(&[bound[1].clone().unwrap_or_default()]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
         match method {
-            "get" => Step::forward::<&[u8]>("get", &[]),
+            "get" => {
+                step!(none_given("Value.get", &arguments));
+                Step::forward::<&[u8]>("get", &[])
+            }
+            VALUE | "__str__" | "__repr__" => {
+                let is_copy = method == VALUE;
+                Step::call_then::<&[u8]>("get", &[], move |held| {
+                    let typecode = typecode(&held);
+                    if !is_copy {
+                        return Step::of(&format!("Value({typecode:?}, {})", display(&held)).replace('"', "'"));
+                    }
+                    let attributes = [&value("_typecode"), &value(typecode), &value("_value"), &held[..]];
+                    let attributes = parts::container(Kind::Dict, attributes.into_iter());
+                    Step::Instance("multiprocessing.managers", "Value", attributes.into())
+                })
+            }
             "set" => {
                 let [new] = step!(arguments.exactly(method, ["value"]));
-                Step::run("set", &[new])
+                Step::give("set", vec![new])
             }
             other => no_method(other),
         }
+    }
+}
+
+/// What stands for a value's type where nobody has said so.
+fn typecode(held: &[u8]) -> &'static str {
+    match parts::shape(held) {
+        Ok(Shape::Int(_) | Shape::BigInt) => "q",
+        Ok(Shape::Float(_)) => "d",
+        _ => "O",
     }
 }
 
@@ -111,10 +141,10 @@ fn array(typecode: &str, numbers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Hands numbers on as an array of the type that this one is of.
-fn as_array(numbers: Vec<u8>) -> Step {
+fn as_array(numbers: Raw) -> Step {
     let kind = parts::packed_kind(&numbers).and_then(|kind| TYPECODES.iter().find(|(_, own)| *own as u8 == kind));
     let elements = step!(iterate(&numbers));
-    Step::Value(array(kind.map_or("q", |(typecode, _)| typecode), &elements))
+    Step::value(array(kind.map_or("q", |(typecode, _)| typecode), &elements))
 }
 
 fn places([start, stop, step]: [Option<i64>; 3]) -> Vec<u8> {
@@ -127,10 +157,18 @@ impl Face for ArrayFace {
     }
 
     fn exposed(&self) -> &'static [&'static str] {
-        &["__len__", "__getitem__", "__setitem__", "__str__", "__repr__", "#GETVALUE"]
+        &["__len__", "__getitem__", "__setitem__"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn answers(&self) -> &'static [&'static str] {
+        &["__str__", "__repr__", VALUE]
+    }
+
+    fn copies(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Array", &["typecode", "sequence", "lock"], 2)?;
         let typecode = bound[0].as_deref().unwrap_or_default();
         let kind = match parts::shape(typecode) {
@@ -143,14 +181,15 @@ impl Face for ArrayFace {
         };
         let numbers = iterate(bound[1].as_deref().unwrap_or_default())?;
         let numbers = parts::container(Kind::List, numbers.iter());
-        Ok(("new", payload(&[value(kind), numbers])))
+        Ok(Creation::Constructor("new", payload(&[value(kind), numbers]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
+        let full = &format!("array.{method}");
         match method {
             "__len__" => Step::forward::<&[u8]>("len", &[]),
             "__getitem__" => {
-                let [place] = step!(arguments.exactly(method, ["index"]));
+                let [place] = step!(arguments.just(full));
                 if let Some(slice) = slice(&place) {
                     return Step::call("slice", &[places(step!(slice))], |native| match native {
                         Native::Returned(numbers) => as_array(numbers),
@@ -163,7 +202,7 @@ impl Face for ArrayFace {
                 })
             }
             "__setitem__" => {
-                let [place, new] = step!(arguments.exactly(method, ["index", "value"]));
+                let [place, new] = step!(arguments.just(full));
                 if let Some(slice) = slice(&place) {
                     let numbers = step!(iterate(&new));
                     let numbers = parts::container(Kind::List, numbers.iter());
@@ -173,7 +212,7 @@ impl Face for ArrayFace {
                 }
                 let Some(place) = index(&place) else { return Step::type_error("array indices must be integers") };
                 let (is_int, name) = (int(&new).is_some(), type_name(&new));
-                Step::call("set", &[value(&place), new], move |native| match native {
+                Step::call("set", &[&value(&place), &new[..]], move |native| match native {
                     Native::Refused(Error::Unserializable { reason, .. } | Error::Arguments { reason, .. }) => {
                         if is_int {
                             return Step::builtin("OverflowError", &reason);
@@ -194,7 +233,7 @@ impl Face for ArrayFace {
                     format!("array('{typecode}', {shown})")
                 })
             }),
-            "#GETVALUE" => Step::call_then("slice", &[places([None; 3])], as_array),
+            VALUE => Step::call_then("slice", &[places([None; 3])], as_array),
             other => no_method(other),
         }
     }

@@ -1,9 +1,9 @@
 //! `Queue`, as an `AutoProxy` of it calls it.
 
 use super::super::queue::QueueError;
-use super::{failure, index, no_method, payload, seconds, step, time, truth, type_name};
+use super::{failure, index, no_method, none_given, payload, seconds, step, time, truth, type_name};
 use crate::error::Error;
-use crate::object::face::{Arguments, Exception, Face, Native, Step, value};
+use crate::object::face::{Arguments, Creation, Exception, Face, Native, Raw, Step, value};
 
 pub(super) struct QueueFace;
 
@@ -49,17 +49,19 @@ fn patience(block: Option<&[u8]>, timeout: Option<&[u8]>) -> Result<Option<Optio
     if !block.is_none_or(truth) {
         return Ok(None);
     }
-    match seconds(timeout)? {
+    match seconds(timeout, Some("<"))? {
         Some(timeout) if timeout < 0.0 => Err(Step::builtin("ValueError", "'timeout' must be a non-negative number")),
         Some(0.0) => Ok(None),
         timeout => Ok(Some(timeout)),
     }
 }
 
-fn put(item: Vec<u8>, patience: Option<Option<f64>>) -> Step {
+fn put(item: Raw, patience: Option<Option<f64>>) -> Step {
     match patience {
-        None => Step::call("try_put", &[item], |native| none(refused(native, full))),
-        Some(timeout) => Step::call("put", &[item], |native| none(refused(native, full))).within(timeout.map(time)),
+        None => Step::give_then("try_put", vec![item], |native| none(refused(native, full))),
+        Some(timeout) => {
+            Step::give_then("put", vec![item], |native| none(refused(native, full))).within(timeout.map(time))
+        }
     }
 }
 
@@ -79,7 +81,7 @@ impl Face for QueueFace {
         EXPOSED
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Queue", &["maxsize"], 0)?;
         let maxsize = match bound[0].as_deref() {
             None => 0,
@@ -87,10 +89,13 @@ impl Face for QueueFace {
                 Step::type_error(&format!("'<=' not supported between instances of '{}' and 'int'", type_name(given)))
             })?,
         };
-        Ok(("new", payload(&[value(&maxsize.max(0))])))
+        Ok(Creation::Constructor("new", payload(&[value(&maxsize.max(0))]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
+        if let "get_nowait" | "qsize" | "empty" | "full" | "task_done" | "join" = method {
+            step!(none_given(&format!("Queue.{method}"), &arguments));
+        }
         match method {
             "put" => {
                 let bound = step!(arguments.bind(method, &["item", "block", "timeout"], 1));

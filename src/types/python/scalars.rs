@@ -1,10 +1,10 @@
 //! `Event` and `Barrier`, as their proxies call them.
 
 use super::super::barrier::BrokenBarrierError;
-use super::{failure, index, no_method, payload, seconds, step, time};
+use super::{failure, index, no_method, none_given, payload, seconds, step, time};
 use crate::codec::value::parts::{self, Shape};
 use crate::error::Error;
-use crate::object::face::{Arguments, Exception, Face, Native, Step, value};
+use crate::object::face::{Arguments, Creation, Exception, Face, Native, Step, value};
 
 pub(super) struct EventFace;
 
@@ -17,19 +17,22 @@ impl Face for EventFace {
         &["is_set", "set", "clear", "wait"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         arguments.bind("Event", &[], 0)?;
-        Ok(("new", payload::<&[u8]>(&[])))
+        Ok(Creation::Constructor("new", payload::<&[u8]>(&[]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
+        if let "is_set" | "set" | "clear" = method {
+            step!(none_given(&format!("Event.{method}"), &arguments));
+        }
         match method {
             "is_set" => Step::forward::<&[u8]>("is_set", &[]),
             "set" => Step::run::<&[u8]>("set", &[]),
             "clear" => Step::run::<&[u8]>("clear", &[]),
             "wait" => {
                 let bound = step!(arguments.bind(method, &["timeout"], 0));
-                let timeout = step!(seconds(bound[0].as_deref()));
+                let timeout = step!(seconds(bound[0].as_deref(), Some(">")));
                 let waited = |native| match native {
                     Native::Refused(Error::Timeout { .. }) => Step::of(&false),
                     native => native.then(|_| Step::of(&true)),
@@ -60,7 +63,7 @@ impl Face for BarrierFace {
         &["__getattribute__", "wait", "abort", "reset"]
     }
 
-    fn create(&self, arguments: Arguments) -> Result<(&'static str, Vec<u8>), Step> {
+    fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Barrier", &["parties", "action", "timeout"], 1)?;
         let given =
             |place: usize| bound[place].as_deref().is_some_and(|given| !matches!(parts::shape(given), Ok(Shape::None)));
@@ -71,20 +74,23 @@ impl Face for BarrierFace {
         }
         let parties = bound[0].as_deref().and_then(index).filter(|parties| *parties >= 1);
         let parties = parties.ok_or_else(|| Step::builtin("ValueError", "parties must be > 0"))?;
-        Ok(("new", payload(&[value(&parties)])))
+        Ok(Creation::Constructor("new", payload(&[value(&parties)]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
+        if let "abort" | "reset" = method {
+            step!(none_given(&format!("Barrier.{method}"), &arguments));
+        }
         match method {
             "wait" => {
                 let bound = step!(arguments.bind(method, &["timeout"], 0));
-                let timeout = step!(seconds(bound[0].as_deref()));
+                let timeout = step!(seconds(bound[0].as_deref(), Some(">")));
                 let passed = |native| match native {
                     Native::Refused(Error::Timeout { .. }) => broken(),
                     native => match failure::<BrokenBarrierError>(native) {
                         Ok(_) => broken(),
                         Err(native) => native.then(|passed| match parts::shape(&passed) {
-                            Ok(Shape::Container(_, parts)) if !parts.is_empty() => Step::Value(parts[0].to_vec()),
+                            Ok(Shape::Container(_, parts)) if !parts.is_empty() => Step::value(parts[0].to_vec()),
                             _ => Step::Value(passed),
                         }),
                     },
@@ -94,7 +100,7 @@ impl Face for BarrierFace {
             "abort" => Step::run::<&[u8]>("abort", &[]),
             "reset" => Step::run::<&[u8]>("reset", &[]),
             "__getattribute__" => {
-                let [name] = step!(arguments.exactly(method, ["name"]));
+                let [name] = step!(arguments.just("Barrier.__getattribute__"));
                 match parts::shape(&name) {
                     Ok(Shape::Str("parties")) => Step::forward::<&[u8]>("parties", &[]),
                     Ok(Shape::Str("n_waiting")) => Step::forward::<&[u8]>("n_waiting", &[]),
@@ -102,7 +108,7 @@ impl Face for BarrierFace {
                     Ok(Shape::Str(other)) => {
                         let text = format!("'Barrier' object has no attribute '{other}'");
                         let exception = Exception::new("builtins", "AttributeError", &text);
-                        Step::Raise(Exception { attributes: vec![("name", name.clone())], ..exception })
+                        Step::Raise(Exception { attributes: vec![("name", name.to_vec())], ..exception })
                     }
                     _ => Step::type_error("attribute name must be string"),
                 }
