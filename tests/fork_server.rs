@@ -143,6 +143,17 @@ fn pools_take_their_workers_from_it() {
     drop(pool);
     assert!(workers.into_iter().all(|pid| !is_alive(pid.cast_signed())));
     let refused = Pool::builder().start_method(StartMethod::ForkServer).initializer(|| ()).start();
+    assert!(refused.unwrap_err().to_string().contains("initializer_fn"));
+    // Functions reach them, and those that replace them.
+    let begins = |value| CHANGED.store(value, Ordering::Relaxed);
+    let pool = Pool::builder().workers(1).max_tasks_per_child(1).start_method(StartMethod::ForkServer);
+    let pool = pool.initializer_fn(begins, 77).start().unwrap();
+    assert_eq!(pool.map(|_: u32| CHANGED.load(Ordering::Relaxed), 0..4).unwrap(), [77; 4]);
+    let broken = Pool::builder().workers(1).start_method(StartMethod::ForkServer);
+    let broken = broken.initializer_fn(|why: String| panic!("{why}"), "no ground".to_owned()).start().unwrap();
+    let error = broken.apply(|n: u32| n, 1).unwrap_err();
+    assert!(error.to_string().contains("no ground"), "{error}");
+    let refused = Pool::builder().start_method(StartMethod::ForkServer).initializer(|| ()).start();
     assert!(refused.unwrap_err().to_string().contains("Pool::with"));
 }
 

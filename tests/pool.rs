@@ -298,6 +298,33 @@ fn results_can_be_asked_for_later() {
     assert_eq!(pool.apply(square, 2).unwrap(), 4);
 }
 
+/// Holds the descriptor that is readable once a result is there.
+#[test]
+fn the_first_of_several_results_and_other_things_can_be_waited_for() {
+    let pool = Pool::new(2).unwrap();
+    let (near, far) = multiproc::pipe().unwrap();
+    let (slow, quick) = (pool.apply_async(|seconds| std::thread::sleep(Duration::from_secs(seconds)), 1000), pool);
+    let slow = slow.unwrap();
+    let answered = quick.apply_async(square, 3).unwrap();
+    assert_eq!(multiproc::process::wait(&[&slow, &answered, &near], Some(LIMIT)).unwrap(), [1]);
+    // It stays so, also for who comes later.
+    assert_eq!(multiproc::process::wait(&[&answered, &near], Some(LIMIT)).unwrap(), [0]);
+    assert_eq!(multiproc::process::wait(&[&slow, &near], Some(Duration::from_millis(20))).unwrap(), [0_usize; 0]);
+    let sender = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        far.send(&7).unwrap();
+        far
+    });
+    assert_eq!(multiproc::process::wait(&[&slow, &near], Some(LIMIT)).unwrap(), [1]);
+    let failing = quick.map_async(|signal| kill_myself(signal), [9]).unwrap();
+    assert_eq!(multiproc::process::wait(&[&slow, &failing], Some(LIMIT)).unwrap(), [1]);
+    assert_eq!(failing.get().unwrap_err().signal(), Some(9));
+    quick.terminate();
+    assert_eq!(multiproc::process::wait(&[&slow], Some(LIMIT)).unwrap(), [0]);
+    assert!(matches!(slow.get(), Err(PoolError::Terminated)));
+    drop(sender.join().unwrap());
+}
+
 #[test]
 fn a_closed_pool_finishes_and_a_terminated_one_does_not() {
     let pool = Pool::new(2).unwrap();

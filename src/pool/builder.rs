@@ -6,7 +6,9 @@ use std::thread::available_parallelism;
 
 use super::bomb::{self, Lineage};
 use super::crew::Crew;
+use super::initializer::{Function, Initializer};
 use super::{Pool, PoolError};
+use crate::datum::Datum;
 use crate::error::Error;
 use crate::process::StartMethod;
 
@@ -14,7 +16,7 @@ use crate::process::StartMethod;
 pub struct Settings {
     pub name: String,
     pub workers: usize,
-    pub initializer: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub initializer: Option<Initializer>,
     pub max_tasks_per_child: Option<usize>,
     pub retries: u32,
     pub lineage: Lineage,
@@ -36,17 +38,31 @@ pub struct Settings {
 pub struct Builder {
     name: String,
     workers: Option<usize>,
-    initializer: Option<Arc<dyn Fn() + Send + Sync>>,
+    initializer: Option<Initializer>,
     max_tasks_per_child: Option<usize>,
     retries: u32,
     nested: bool,
+    /// For whom the workers work, where that is not this process.
+    lineage: Option<Lineage>,
     method: StartMethod,
+    /// Why it can't be started.
+    problem: Option<PoolError>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let (name, method) = ("PoolWorker".to_owned(), StartMethod::Fork);
-        Self { name, workers: None, initializer: None, max_tasks_per_child: None, retries: 0, nested: false, method }
+        Self {
+            name,
+            workers: None,
+            initializer: None,
+            max_tasks_per_child: None,
+            retries: 0,
+            nested: false,
+            lineage: None,
+            method,
+            problem: None,
+        }
     }
 }
 
@@ -72,7 +88,30 @@ impl Builder {
     /// What each worker does before its first task. Also those that replace others, whenever that may be; a panic in it is the end of
     /// the pool.
     pub fn initializer(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
-        self.initializer = Some(Arc::new(f));
+        self.initializer = Some(Initializer::Closure(Arc::new(f)));
+        self
+    }
+
+    /// As [`initializer`](Self::initializer), of a plain function and its argument, which reach workers of the fork server too.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use multiproc::Pool;
+    ///
+    /// static BASE: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = Pool::builder().workers(2).initializer_fn(|base| BASE.store(base, Ordering::Relaxed), 40).start()?;
+    /// assert_eq!(pool.apply(|n: u64| BASE.load(Ordering::Relaxed) + n, 2)?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "initargs")]
+    pub fn initializer_fn<A: Datum>(mut self, f: fn(A), argument: A) -> Self {
+        match Function::new(f, &argument) {
+            Ok(function) => self.initializer = Some(Initializer::Function(function)),
+            Err(error) => self.problem = Some(error),
+        }
         self
     }
 
@@ -96,8 +135,15 @@ impl Builder {
         self
     }
 
+    /// The workers work for another process, which has checked that it may have them.
+    pub(crate) fn lineage(mut self, lineage: Lineage) -> Self {
+        self.lineage = Some(lineage);
+        self
+    }
+
     /// Where the workers are forked from: this process, if nothing is said. From the [fork server](crate::init) also those come that replace others while
-    /// the program has threads; what they find is the program as it was at `init`, and an initializer can't be sent there.
+    /// the program has threads; what they find is the program as it was at `init`, and an initializer must be a plain function
+    /// ([`initializer_fn`](Self::initializer_fn)).
     pub fn start_method(mut self, method: StartMethod) -> Self {
         self.method = method;
         self
@@ -109,10 +155,19 @@ impl Builder {
     /// When there are no processes, file descriptors or memory left; in a worker of the same pool, see [`nested`](Self::nested).
     #[track_caller]
     pub fn start(self) -> Result<Pool, PoolError> {
-        let lineage = if self.nested { Vec::new() } else { bomb::extend(Location::caller())? };
-        if self.method == StartMethod::ForkServer && self.initializer.is_some() {
-            let what = "an initializer can't be sent to the fork server; let each worker make a state by Pool::with"
-                .to_owned();
+        let lineage = match self.lineage {
+            Some(lineage) => lineage,
+            None if self.nested => Lineage::new(),
+            None => bomb::extend(Location::caller())?,
+        };
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        if self.method == StartMethod::ForkServer && matches!(self.initializer, Some(Initializer::Closure(_))) {
+            let what =
+                "a closure can't be sent to the fork server as an initializer; use initializer_fn with a function \
+                        and its argument, or let each worker make a state by Pool::with"
+                    .to_owned();
             return Err(Error::State { what }.into());
         }
         let workers = self.workers.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
@@ -125,7 +180,7 @@ impl Builder {
             lineage,
             method: self.method,
         };
-        Ok(Pool { crew: Crew::start(settings)? })
+        Ok(Pool { crew: Crew::start(settings)?, waits: true })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::sys::fork::{ExitStatus, PrivateFd, Stamp};
 use crate::sys::panic::contain;
 use crate::sys::poll::{self, Interest};
-use crate::sys::sync::{Condvar, Mutex};
+use crate::sys::sync::{Condvar, Mutex, MutexGuard};
 use crate::sys::thread;
 
 /// How long terminated workers may take to heed SIGTERM.
@@ -54,7 +54,12 @@ struct State {
     /// No worker can be had.
     broken: Option<PoolError>,
     over: bool,
+    /// To be called when it is.
+    at_end: Vec<AtEnd>,
 }
+
+/// Called once, on the pool's thread, when all workers have ended.
+pub type AtEnd = Box<dyn FnOnce() + Send>;
 
 type Due = Vec<(Arc<Job>, Box<dyn FnOnce(&Job) + Send>)>;
 
@@ -76,6 +81,7 @@ impl Crew {
             terminated: false,
             broken: None,
             over: false,
+            at_end: Vec::new(),
         };
         let (state, ended, stamp) = (Mutex::new(state), Condvar::new(), Stamp::now());
         let crew = Arc::new(Self { settings, state, ended, wake, stamp });
@@ -138,16 +144,49 @@ impl Crew {
 
     /// Waits until all workers have ended.
     pub fn join(&self) -> Result<(), PoolError> {
-        self.check()?;
-        let mut state = self.state.lock();
-        if !state.closed {
-            let what = "the pool still runs; close it or terminate it before it is joined".to_owned();
-            return Err(Error::State { what }.into());
-        }
+        let mut state = self.closed()?;
         while !state.over {
             state = self.ended.wait(state);
         }
         Ok(())
+    }
+
+    /// Has `f` called when all workers have ended: now, if they have.
+    pub fn when_over(&self, f: AtEnd) -> Result<(), PoolError> {
+        let mut state = self.closed()?;
+        if state.over {
+            drop(state);
+            f();
+        } else {
+            state.at_end.push(f);
+        }
+        Ok(())
+    }
+
+    /// The state of one that will end.
+    fn closed(&self) -> Result<MutexGuard<'_, State>, PoolError> {
+        self.check()?;
+        let state = self.state.lock();
+        if !state.closed {
+            let what = "the pool still runs; close it or terminate it before it is joined".to_owned();
+            return Err(Error::State { what }.into());
+        }
+        Ok(state)
+    }
+
+    /// The workers have ended, and all that waits for that is told.
+    fn finish(&self) {
+        let at_end = {
+            let mut state = self.state.lock();
+            state.over = true;
+            std::mem::take(&mut state.at_end)
+        };
+        self.ended.notify_all();
+        for f in at_end {
+            if let Err(panic) = contain(f) {
+                panic.print();
+            }
+        }
     }
 
     /// The pids of the workers.
@@ -212,18 +251,16 @@ impl Crew {
             }
             state.dismiss();
             let over = state.closed && state.hands.is_empty() && state.queue.is_empty();
-            state.over |= over;
             drop(state);
             call(due);
             if over {
-                self.ended.notify_all();
-                return;
+                return self.finish();
             }
         }
     }
 
     /// Ends the workers.
-    fn end(&self, mut state: std::sync::MutexGuard<'_, State>) {
+    fn end(&self, mut state: MutexGuard<'_, State>) {
         let hands = std::mem::take(&mut state.hands);
         let mut due = Due::new();
         state.fail_queue(&PoolError::Terminated, &mut due);
@@ -246,8 +283,7 @@ impl Crew {
             due.extend(finished.iter().chain(&again).flat_map(close));
         }
         call(due);
-        self.state.lock().over = true;
-        self.ended.notify_all();
+        self.finish();
     }
 }
 

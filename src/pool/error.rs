@@ -10,7 +10,7 @@ use crate::process::{ProcessPanic, SignalName};
 use crate::sys::fork::ExitStatus;
 
 /// Why a task, or a whole call of a pool, has no result.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PoolError {
     /// The task panicked. Its worker goes on.
@@ -43,6 +43,20 @@ pub enum PoolError {
         /// What happened.
         reason: String,
     },
+    /// A server's pool knows no task of that name.
+    #[error("the server has no task {task:?}; it has {registered:?}")]
+    NoSuchTask {
+        /// The name.
+        task: String,
+        /// Those that it has.
+        registered: Vec<String>,
+    },
+    /// The server's task of that name takes or returns other types than this program thinks.
+    #[error("the argument or result types of the task {task:?} are not the server's; build both from one definition")]
+    TaskTypes {
+        /// The name.
+        task: String,
+    },
     /// The system's: arguments that can't be sent, a function that can't be found, a pool in a process that only inherited it.
     #[error(transparent)]
     System(#[from] Error),
@@ -59,7 +73,7 @@ impl PoolError {
 }
 
 /// How a worker ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum WorkerEnd {
     /// By the signal of this number.

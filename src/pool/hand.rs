@@ -10,6 +10,7 @@ use super::PoolError;
 use super::bomb::{self, Lineage};
 use super::builder::Settings;
 use super::chunk::{self, Chunk, Order, Word};
+use super::initializer::{Function, Initializer};
 use super::job::{Arrival, Outcome};
 use super::worker;
 use crate::error::{Error, Result};
@@ -36,12 +37,7 @@ pub struct Hand {
 }
 
 /// A worker's life.
-fn begin(
-    lineage: Lineage,
-    socket: OwnedFd,
-    journal: OwnedFd,
-    initializer: Option<&(dyn Fn() + Send + Sync)>,
-) -> Report {
+fn begin(lineage: Lineage, socket: OwnedFd, journal: OwnedFd, initializer: Option<&Initializer>) -> Report {
     bomb::enter(lineage);
     match (Connection::new(socket), Journal::open(journal)) {
         (Ok(connection), Ok(journal)) => worker::serve(connection, journal, initializer),
@@ -50,10 +46,11 @@ fn begin(
 }
 
 /// That of one which the fork server has forked.
-fn begin_served(lineage: Lineage, fds: Vec<OwnedFd>) -> Report {
+fn begin_served((lineage, function): (Lineage, Option<Function>), fds: Vec<OwnedFd>) -> Report {
     let mut fds = fds.into_iter();
+    let initializer = function.map(Initializer::Function);
     match (fds.next(), fds.next()) {
-        (Some(socket), Some(journal)) => begin(lineage, socket, journal, None),
+        (Some(socket), Some(journal)) => begin(lineage, socket, journal, initializer.as_ref()),
         _ => Report::of_value(&()),
     }
 }
@@ -89,13 +86,18 @@ impl Hand {
         let lineage = settings.lineage.clone();
         let child = match settings.method {
             StartMethod::ForkServer => {
-                process::launch_served(name, Some(true), begin_served, &lineage, &[far.as_fd(), writers.as_fd()])?
+                let function = match &settings.initializer {
+                    Some(Initializer::Function(function)) => Some(function.clone()),
+                    _ => None,
+                };
+                let argument = (lineage, function);
+                process::launch_served(name, Some(true), begin_served, &argument, &[far.as_fd(), writers.as_fd()])?
             }
             _ => {
                 let keep = [far.number(), writers.number()];
                 let initializer = settings.initializer.clone();
                 process::launch(name, Some(true), &keep, move || match (far.release(), writers.release()) {
-                    (Some(far), Some(writers)) => begin(lineage, far, writers, initializer.as_deref()),
+                    (Some(far), Some(writers)) => begin(lineage, far, writers, initializer.as_ref()),
                     _ => Report::of_value(&()),
                 })?
             }

@@ -2,14 +2,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::PoolError;
 use super::chunk::{MAX_ITEMS, Word};
 use crate::codec;
 use crate::datum::Datum;
 use crate::error::Error;
+use crate::sys::fork::PrivateFd;
 use crate::sys::sync::{Condvar, Mutex, MutexGuard};
 
 /// How long a worker should have to do with one chunk: so long that what a chunk costs is nothing beside it, and so short that
@@ -36,9 +41,17 @@ pub struct Job {
     most: usize,
     /// How long a chunk of that size is likely to take, in nanoseconds; 0 while that is not known.
     likely: AtomicUsize,
+    /// Called at the end of each chunk.
+    watcher: Option<Watcher>,
+    /// Readable once all is done; made when somebody wants to poll.
+    done: OnceLock<Arc<PrivateFd>>,
 }
 
-type Callback = Box<dyn FnOnce(&Job) + Send>;
+/// What is to be called once, under no lock.
+pub type Callback = Box<dyn FnOnce(&Job) + Send>;
+
+/// What is to be called now and then, under no lock.
+pub type Watcher = Arc<dyn Fn(&Job) + Send + Sync>;
 
 #[derive(Default)]
 pub struct State {
@@ -82,7 +95,14 @@ impl Job {
             adaptive: chunk_size.is_none(),
             most,
             likely: AtomicUsize::new(0),
+            watcher: None,
+            done: OnceLock::new(),
         }
+    }
+
+    /// One of which `watcher` is told whenever a chunk is finished, on the pool's thread.
+    pub fn watched(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,9 +165,12 @@ impl Job {
     pub fn close_chunk(&self) -> Vec<Callback> {
         let mut state = self.state.lock();
         state.open -= 1;
-        let callbacks = state.due();
+        let mut callbacks = state.due();
         drop(state);
         self.changed.notify_all();
+        if let Some(watcher) = self.watcher.clone() {
+            callbacks.insert(0, Box::new(move |job| watcher(job)));
+        }
         callbacks
     }
 
@@ -165,6 +188,21 @@ impl Job {
 
     pub fn is_cancelled(&self) -> bool {
         self.state.lock().cancelled
+    }
+
+    /// What is readable once all is done; `None` where no descriptor is left.
+    pub fn done(&self) -> Option<BorrowedFd<'_>> {
+        if self.done.get().is_none() {
+            let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).ok()?;
+            let event = Arc::new(PrivateFd::new(event.into()));
+            // Another thread's may have come first; then this one is nobody's.
+            if self.done.set(Arc::clone(&event)).is_ok() {
+                self.when_done(Box::new(move |_| {
+                    let _ = nix::unistd::write(&*event, &1_u64.to_ne_bytes());
+                }));
+            }
+        }
+        self.done.get().map(|event| event.as_fd())
     }
 
     /// Has `callback` called when all is done: now, if it is. On this thread or on the pool's.

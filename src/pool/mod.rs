@@ -22,6 +22,7 @@ mod crew;
 mod error;
 mod feed;
 mod hand;
+mod initializer;
 mod job;
 mod result;
 mod task;
@@ -30,10 +31,12 @@ mod worker;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use bomb::{Lineage, extend as extend_lineage};
 pub use builder::Builder;
 pub use error::{PoolError, WorkerEnd};
 pub use feed::{Imap, ImapUnordered};
 pub use result::AsyncResult;
+pub(crate) use result::Cancel;
 
 use crew::Crew;
 use feed::Feed;
@@ -75,6 +78,8 @@ use crate::datum::Datum;
 /// Dropping the pool [terminates](Self::terminate) it. [`close`](Self::close) and [`join`](Self::join) let it finish; [`scope`](Self::scope) does that by itself.
 pub struct Pool {
     crew: Arc<Crew>,
+    /// Whether dropping it waits for the workers' end.
+    waits: bool,
 }
 
 impl Pool {
@@ -157,7 +162,31 @@ impl Pool {
         f: fn(A) -> R,
         items: impl IntoIterator<Item = A>,
     ) -> Result<AsyncResult<Vec<R>>, PoolError> {
-        result::map(&self.crew, Task::plain(f)?, items)
+        result::map(&self.crew, Task::plain(f)?, items, None)
+    }
+
+    /// As [`map_async`](Self::map_async), with so many items in a chunk.
+    ///
+    /// # Errors
+    /// As [`map_async`](Self::map_async).
+    pub fn map_async_chunked<A: Datum, R: Datum>(
+        &self,
+        f: fn(A) -> R,
+        items: impl IntoIterator<Item = A>,
+        chunk_size: usize,
+    ) -> Result<AsyncResult<Vec<R>>, PoolError> {
+        result::map(&self.crew, Task::plain(f)?, items, Some(chunk_size))
+    }
+
+    /// As [`map_async_chunked`](Self::map_async_chunked), with each result told as soon as its chunk is finished, on the pool's thread.
+    pub(crate) fn each<A: Datum, R: Datum>(
+        &self,
+        f: fn(A) -> R,
+        items: impl IntoIterator<Item = A>,
+        chunk_size: usize,
+        arrived: impl Fn(Vec<(usize, Result<R, PoolError>)>) + Send + Sync + 'static,
+    ) -> Result<Cancel, PoolError> {
+        result::each(&self.crew, Task::plain(f)?, items, chunk_size, arrived)
     }
 
     /// As [`map`](Self::map), of a function of two arguments over pairs. (Of more: `map(|(a, b, c)| f(a, b, c), items)`.)
@@ -245,6 +274,18 @@ impl Pool {
         self.crew.join()
     }
 
+    /// Has `f` called, on the pool's thread, when all workers have ended: now, if they have.
+    pub(crate) fn when_over(&self, f: impl FnOnce() + Send + 'static) -> Result<(), PoolError> {
+        self.crew.when_over(Box::new(f))
+    }
+
+    /// The same pool, which does not wait for its workers' end when it is dropped.
+    pub(crate) fn without_waiting(self) -> Self {
+        let mut pool = self;
+        pool.waits = false;
+        pool
+    }
+
     /// How many workers it has.
     pub fn workers(&self) -> usize {
         self.crew.settings.workers
@@ -260,7 +301,9 @@ impl Drop for Pool {
     fn drop(&mut self) {
         if self.crew.is_own() {
             self.crew.terminate();
-            let _ = self.crew.join();
+            if self.waits {
+                let _ = self.crew.join();
+            }
         }
     }
 }
@@ -314,7 +357,7 @@ impl<S: 'static, A: Datum, R: Datum> WithState<'_, S, A, R> {
     /// # Errors
     /// As [`Pool::map_async`].
     pub fn map_async(&self, items: impl IntoIterator<Item = A>) -> Result<AsyncResult<Vec<R>>, PoolError> {
-        result::map(&self.pool.crew, self.task()?, items)
+        result::map(&self.pool.crew, self.task()?, items, None)
     }
 
     /// As [`Pool::imap`].

@@ -1,5 +1,6 @@
 //! Results to be fetched later.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use super::chunk::Chunk;
 use super::crew::Crew;
 use super::job::{Job, PATIENCE, State};
 use super::task::Task;
+use crate::connection::Waitable;
 use crate::datum::Datum;
 use crate::error::Error;
 
@@ -26,6 +28,8 @@ use crate::error::Error;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// [`process::wait`](crate::process::wait) waits for the first of several, and of processes and connections beside them.
 pub struct AsyncResult<T> {
     job: Arc<Job>,
     decode: fn(&State) -> Result<T, PoolError>,
@@ -48,17 +52,63 @@ pub fn apply<A: Datum, R: Datum>(crew: &Crew, task: Task, argument: &A) -> Resul
     Ok(AsyncResult { job, decode })
 }
 
-/// Gives all items, in chunks such that each worker gets about four, as Python does.
+/// Gives all items, in chunks of that size, or such that each worker gets about four, as Python does.
 pub fn map<A: Datum, R: Datum>(
     crew: &Crew,
     task: Task,
     items: impl IntoIterator<Item = A>,
+    chunk_size: Option<usize>,
 ) -> Result<AsyncResult<Vec<R>>, PoolError> {
-    crew.check()?;
     let items = items.into_iter();
-    let size = items.size_hint().0.div_ceil(crew.settings.workers * 4);
+    let size = chunk_size.unwrap_or_else(|| items.size_hint().0.div_ceil(crew.settings.workers * 4));
+    let job = give(crew, task, items, size, Job::new(Some(size), None))?;
+    let decode = |state: &State| {
+        let mut arrived: Vec<_> = state.arrived.iter().collect();
+        arrived.sort_by_key(|arrival| arrival.first);
+        let mut results = Vec::new();
+        for arrival in arrived {
+            arrival.decode(&mut results)?;
+        }
+        Ok(results)
+    };
+    Ok(AsyncResult { job, decode })
+}
+
+/// Gives all items, and has `arrived` called with each result and its item's place, on the pool's thread, as soon as their chunk is finished.
+pub fn each<A: Datum, R: Datum>(
+    crew: &Crew,
+    task: Task,
+    items: impl IntoIterator<Item = A>,
+    chunk_size: usize,
+    arrived: impl Fn(Vec<(usize, Result<R, PoolError>)>) + Send + Sync + 'static,
+) -> Result<Cancel, PoolError> {
+    let watcher = Arc::new(move |job: &Job| {
+        let arrivals = std::mem::take(&mut job.lock().arrived);
+        let mut all = Vec::new();
+        for arrival in arrivals {
+            let mut results = Vec::with_capacity(arrival.count);
+            let failed = arrival.decode::<R>(&mut results).err();
+            let missing = arrival.count - results.len();
+            let missing = failed.into_iter().cycle().take(missing).map(Err);
+            all.extend((arrival.first..).zip(results.into_iter().map(Ok).chain(missing)));
+        }
+        arrived(all);
+    });
+    let job = give(crew, task, items.into_iter(), chunk_size, Job::new(Some(chunk_size), None).watched(watcher))?;
+    Ok(Cancel(job))
+}
+
+/// Gives all items of a job.
+fn give<A: Datum>(
+    crew: &Crew,
+    task: Task,
+    items: impl Iterator<Item = A>,
+    size: usize,
+    job: Job,
+) -> Result<Arc<Job>, PoolError> {
+    crew.check()?;
     let size = size.max(1).min(crew.settings.max_tasks_per_child.unwrap_or(usize::MAX));
-    let job = Arc::new(Job::new(Some(size), None));
+    let job = Arc::new(job);
     let mut chunk = Chunk::new(&job, task, 0);
     for item in items {
         if chunk.is_full(size) {
@@ -74,16 +124,18 @@ pub fn map<A: Datum, R: Datum>(
         crew.submit(chunk)?;
     }
     let _ = job.end_feeding();
-    let decode = |state: &State| {
-        let mut arrived: Vec<_> = state.arrived.iter().collect();
-        arrived.sort_by_key(|arrival| arrival.first);
-        let mut results = Vec::new();
-        for arrival in arrived {
-            arrival.decode(&mut results)?;
-        }
-        Ok(results)
-    };
-    Ok(AsyncResult { job, decode })
+    Ok(job)
+}
+
+/// Says of a call that nobody wants the rest of it.
+#[derive(Debug, Clone)]
+pub struct Cancel(Arc<Job>);
+
+impl Cancel {
+    /// What no worker has begun is left undone.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
 }
 
 impl<T> AsyncResult<T> {
@@ -140,6 +192,23 @@ impl<T> AsyncResult<T> {
     pub fn successful(&self) -> Option<bool> {
         let state = self.job.lock();
         state.is_done().then(|| !state.has_failed())
+    }
+}
+
+impl<T> AsyncResult<T> {
+    /// What says that nobody wants it any more.
+    pub(crate) fn canceller(&self) -> Cancel {
+        Cancel(Arc::clone(&self.job))
+    }
+}
+
+impl<T> Waitable for AsyncResult<T> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.job.done()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.job.lock().is_done()
     }
 }
 

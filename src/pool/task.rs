@@ -69,7 +69,7 @@ impl Task {
     }
 }
 
-fn located(location: Result<Location, NotFound>) -> Result<Location, PoolError> {
+pub fn located(location: Result<Location, NotFound>) -> Result<Location, PoolError> {
     location.map_err(|error| not_found(&error).into())
 }
 

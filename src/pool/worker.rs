@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::chunk::{self, Order, Word};
 use super::error::Failure;
+use super::initializer::Initializer;
 use super::job::PATIENCE;
 use super::task::{self, Run, Task};
 use crate::codec::{self, Codec};
@@ -53,14 +54,14 @@ struct Taken {
 }
 
 /// A worker's life. Returns when it is told to stop, or when its pool is gone.
-pub fn serve(connection: Connection, journal: Journal, initializer: Option<&(dyn Fn() + Send + Sync)>) -> Report {
+pub fn serve(connection: Connection, journal: Journal, initializer: Option<&Initializer>) -> Report {
     // A ^C at the terminal reaches every process of the program; what becomes of the workers is for the pool to say.
     let _ = process::ignore_sigint();
     let chunk = Taken { work: 0, task: None, count: 0, frame: Vec::new(), index: 0, place: 0, lost: false };
     let states = HashMap::default();
     let mut worker = Worker { connection, journal, states, chunk, scratch: Vec::new(), cut: false };
     if let Some(initializer) = initializer
-        && let Err(panic) = contain(initializer)
+        && let Err(panic) = contain(|| initializer.run())
     {
         panic.print();
         worker.say(&Word::Unfit(panic.into()), &[]);

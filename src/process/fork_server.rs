@@ -93,9 +93,12 @@ struct Call {
 /// # Errors
 /// When there are no processes or file descriptors left.
 pub fn init() -> Result<()> {
-    if SERVER.lock().is_some() {
-        return Ok(());
-    }
+    if is_there() { Ok(()) } else { renew() }
+}
+
+/// Starts one for this process and its children, also where there is one that an ancestor has started: what their children find is to be the program as it is now, and
+/// they are not to end with that ancestor.
+pub(crate) fn renew() -> Result<()> {
     let threads = fork::thread_count();
     if threads > 1 {
         tracing::warn!(
@@ -117,12 +120,14 @@ pub fn init() -> Result<()> {
     });
     let process = server.map_err(failed)?;
     let requests = requests.release().ok_or_else(|| failed(io::ErrorKind::Other.into()))?;
-    *SERVER.lock() = Some(Arc::new(Server { requests, _lifeline: near, _process: process }));
+    let server = Arc::new(Server { requests, _lifeline: near, _process: process });
+    let former = SERVER.lock().replace(server);
+    drop(former);
     Ok(())
 }
 
 /// Whether there is one.
-pub(super) fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     SERVER.lock().is_some()
 }
 

@@ -38,6 +38,7 @@ pub use children::active_children;
 pub(crate) use error::SignalName;
 pub use error::{ProcessError, ProcessPanic};
 pub use fork_server::init;
+pub(crate) use fork_server::{is_there as has_fork_server, renew as renew_fork_server};
 pub use handle::Handle;
 pub(crate) use handle::Offspring;
 pub use identity::{CurrentProcess, ParentProcess, current_process, parent_process};
