@@ -47,6 +47,7 @@
 //! | a proxy of your own making | [`BaseProxy`], `#[derive(multiproc::Proxy)]` |
 //! | a typed proxy of a server whose types you don't have | [`proxy`](macro@proxy) |
 //! | methods that wait without a thread | [`Responder`] |
+//! | functions run by worker processes | [`Pool`]; by those of a server [`task`](macro@task), [`types::PoolProxy`] |
 //! | a program that is the server | [`Builder::server`] |
 //! | what you know from Python | `docs/coming-from-python.md`: each of its calls beside ours |
 //!
@@ -114,9 +115,10 @@ pub use protocol::{ClientId, ObjectId, ServerId, ThreadNumber, Token};
 pub use proxy::{BaseProxy, Batch, Deferred, DeferredBase, Maker, Proxy, Resolve};
 pub use server::{Server, StopHandle};
 pub use transport::WaitPolicy;
+pub use types::{RunTask, Task};
 
 #[cfg(feature = "macros")]
-pub use multiproc_macros::{Proxy, proxy, referent};
+pub use multiproc_macros::{Proxy, proxy, referent, task};
 
 /// The code in the README and the guides, run with the documentation's own.
 #[cfg(doctest)]

@@ -316,7 +316,7 @@ fn the_first_of_several_results_and_other_things_can_be_waited_for() {
         far
     });
     assert_eq!(multiproc::process::wait(&[&slow, &near], Some(LIMIT)).unwrap(), [1]);
-    let failing = quick.map_async(|signal| kill_myself(signal), [9]).unwrap();
+    let failing = quick.map_async(kill_myself, [9]).unwrap();
     assert_eq!(multiproc::process::wait(&[&slow, &failing], Some(LIMIT)).unwrap(), [1]);
     assert_eq!(failing.get().unwrap_err().signal(), Some(9));
     quick.terminate();

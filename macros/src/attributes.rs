@@ -89,6 +89,26 @@ impl TraitFlags {
     }
 }
 
+/// The flags of `#[multiproc::task(…)]` on a function.
+#[derive(Default)]
+pub(crate) struct TaskFlags {
+    pub(crate) name: Option<WireName>,
+}
+
+impl TaskFlags {
+    pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut found = Self::default();
+        flags(tokens, "name", errors, |flag, input| {
+            match flag.to_string().as_str() {
+                "name" => found.name = Some(text(flag, input)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
+        found
+    }
+}
+
 /// The flags of one method; the spans say where to complain of those that don't fit it.
 #[derive(Default)]
 pub(crate) struct MethodFlags {

@@ -164,6 +164,46 @@ pub fn derive_proxy(input: TokenStream) -> TokenStream {
     derive_tokens(input.into()).into()
 }
 
+/// Makes a function a *task*: one that the worker processes of a manager's server run, for any process that names it.
+///
+/// The function stays as it is. Beside it, as a type of the same name, comes the implementation of `multiproc::Task`, which is how
+/// it is registered and named:
+///
+/// ```ignore
+/// #[multiproc::task]
+/// fn power(base: u64, exponent: u32) -> u64 {
+///     base.pow(exponent)
+/// }
+///
+/// let manager = SyncManager::builder().task::<power>().start()?;
+/// let pool = PoolProxy::new(&manager, 4)?;
+/// assert_eq!(pool.apply::<power>((2, 10))?, 1024);
+/// assert_eq!(power(2, 10), 1024);
+/// ```
+///
+/// A program that names a task whose function is in another program declares it without a body; its types are compared with the server's:
+///
+/// ```ignore
+/// #[multiproc::task]
+/// fn power(base: u64, exponent: u32) -> u64;
+/// ```
+///
+/// Arguments and result are serde types that own what they hold. A `Result` is a result like any other; a panic is the task's failure.
+///
+/// Flag: `name = "…"`, an identifier, for what it is called between processes; else the function's own name.
+#[proc_macro_attribute]
+pub fn task(flags: TokenStream, item: TokenStream) -> TokenStream {
+    task_tokens(flags.into(), item.into()).into()
+}
+
+fn task_tokens(flags: Tokens, item: Tokens) -> Tokens {
+    let expanded = expanded(|errors| parse::task(flags, item.clone(), errors), validate::task, expand::task);
+    // A declaration is no item by itself. All else stays, also where it can be no task.
+    let item = (!parse::is_declaration(&item)).then_some(item);
+    let generated = expanded.unwrap_or_else(Error::into_compile_error);
+    quote!(#item #generated)
+}
+
 fn referent_tokens(flags: Tokens, item: Tokens) -> Tokens {
     let mut item: Item = match syn::parse2(item) {
         Ok(item) => item,

@@ -55,6 +55,24 @@ pub(crate) struct ProxyTrait {
     pub(crate) methods: Vec<Method>,
 }
 
+/// A function that is made a task.
+pub(crate) struct TaskFunction {
+    pub(crate) ident: Ident,
+    pub(crate) visibility: Visibility,
+    pub(crate) cfg: Vec<Attribute>,
+    pub(crate) name: WireName,
+    pub(crate) parameters: Vec<TaskParameter>,
+    pub(crate) output: Type,
+    /// Whether it is this program's.
+    pub(crate) has_body: bool,
+}
+
+/// A parameter of a task.
+pub(crate) struct TaskParameter {
+    pub(crate) name: String,
+    pub(crate) ty: Type,
+}
+
 /// A struct that is made a proxy by `derive(Proxy)`.
 pub(crate) struct Derived {
     pub(crate) ident: Ident,

@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{File, Item};
 
-use crate::{derive_tokens, proxy_tokens, referent_tokens};
+use crate::{derive_tokens, proxy_tokens, referent_tokens, task_tokens};
 
 fn pretty(tokens: TokenStream) -> String {
     let file: File = syn::parse2(tokens).expect("generated code parses");
@@ -404,6 +404,67 @@ fn everything_wrong_is_told_at_once_beside_the_block() {
 }
 
 #[test]
+fn a_task_stays_a_function_beside_the_type_that_names_it() {
+    let tokens = task_tokens(
+        quote!(name = "pow"),
+        quote! {
+            /// Documented.
+            #[cfg(feature = "extra")]
+            pub(crate) fn power((base, _): (u64, u64), r#type: u32) -> Option<u64> { base.checked_pow(r#type) }
+        },
+    );
+    item(&tokens, "pub(crate) fn power(");
+    let names = pretty(tokens.clone());
+    assert_eq!(names.matches("#[cfg(feature = \"extra\")]").count(), 3, "{names}");
+    for generated in [
+        "pub(crate) enum power {}",
+        "const NAME: &'static str = \"pow\";",
+        "&[\"argument_0\", \"type\"]",
+        "type Arguments = ((u64, u64), u32);",
+        "type Output = Option<u64>;",
+        "power(argument_0, argument_1)",
+    ] {
+        assert!(names.contains(generated), "{generated} is not in\n{names}");
+    }
+    let declared = pretty(task_tokens(
+        quote!(),
+        quote!(
+            fn nothing();
+        ),
+    ));
+    assert!(declared.contains("type Arguments = ();") && declared.contains("type Output = ();"), "{declared}");
+    assert!(!declared.contains("RunTask") && !declared.contains("fn nothing"), "{declared}");
+}
+
+#[test]
+fn what_can_be_no_task_is_told_at_once_and_stays_a_function() {
+    let tokens = task_tokens(
+        quote!(name = "no name", nmae),
+        quote! {
+            async unsafe extern "C" fn run<T>(&self, text: &str, f: impl Fn()) -> Vec<&'static str> { todo!() }
+        },
+    );
+    item(&tokens, "async unsafe extern \"C\" fn run");
+    let errors = errors(tokens);
+    let about = [
+        "unknown flag `nmae`",
+        "one set of types",
+        "no runtime",
+        "safe function",
+        "drop the ABI",
+        "`self`",
+        "`String` for",
+        "`impl Trait`",
+        "comes from",
+        "identifier",
+    ];
+    assert_eq!(errors.len(), about.len(), "{errors:#?}");
+    for (error, about) in errors.iter().zip(about) {
+        assert!(error.contains(about), "{about:?} is not in {error:?}");
+    }
+}
+
+#[test]
 fn what_no_macro_can_read_is_an_error_and_no_panic() {
     for tokens in [
         referent_tokens(quote!(), quote!(let x = 1;)),
@@ -416,6 +477,13 @@ fn what_no_macro_can_read_is_an_error_and_no_panic() {
             ),
         ),
         proxy_tokens(quote!(), quote!(impl T for S {})),
+        task_tokens(
+            quote!(),
+            quote!(
+                struct S;
+            ),
+        ),
+        task_tokens(quote!(), quote!()),
         derive_tokens(quote!(union U { base: BaseProxy })),
         derive_tokens(quote!(
             #[proxy(exposed = "a")]

@@ -5,7 +5,7 @@ use syn::parse::Parser;
 use syn::{Error, GenericParam, Generics, Ident, WherePredicate};
 
 use crate::errors::Errors;
-use crate::model::{Derived, Method, ProxyTrait, Referent, WireName};
+use crate::model::{Derived, Method, ProxyTrait, Referent, TaskFunction, WireName};
 use crate::types::is_parameter;
 
 /// serde knows tuples up to this length, and a call's arguments are one tuple.
@@ -41,6 +41,15 @@ pub(crate) fn derived(model: &Derived, errors: &mut Errors) {
         is_typeid(typeid, errors);
     }
     distinct(pairs.iter().map(|(method, _)| method), "a method's result has one type", errors);
+}
+
+/// Validates a `TaskFunction`.
+pub(crate) fn task(model: &TaskFunction, errors: &mut Errors) {
+    is_identifier(&model.name, "a task's name must be an identifier, such as `square`", errors);
+    if let Some(excess) = model.parameters.get(MOST_PARAMETERS) {
+        errors
+            .at(&excess.ty, format!("a task has at most {MOST_PARAMETERS} arguments: put some of them into a struct"));
+    }
 }
 
 fn methods(methods: &[Method], errors: &mut Errors) {

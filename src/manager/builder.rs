@@ -12,10 +12,12 @@ use crate::client::{Client, Route};
 use crate::error::{Error, Result};
 use crate::object::registry::Registry;
 use crate::object::{Referent, Registration};
+use crate::process;
 use crate::protocol::limits;
 use crate::proxy::{Proxy, Typeids};
 use crate::server::{Server, Settings};
 use crate::transport::{self, WaitPolicy};
+use crate::types::{RunTask, Tasks};
 
 /// Describes a manager: what is registered, where it serves, with which key. Made by [`BaseManager::builder`].
 ///
@@ -45,6 +47,7 @@ use crate::transport::{self, WaitPolicy};
 pub struct Builder<M = BaseManager> {
     registry: Registry,
     typeids: Typeids,
+    tasks: Tasks,
     address: Option<Address>,
     authkey: Option<Authkey>,
     settings: Box<dyn FnOnce(&mut Settings)>,
@@ -62,6 +65,7 @@ impl<M> Builder<M> {
         Self {
             registry: Registry::default(),
             typeids: Typeids::default(),
+            tasks: Tasks::default(),
             address: None,
             authkey: None,
             settings: Box::new(|_| {}),
@@ -127,6 +131,17 @@ impl<M> Builder<M> {
         self.typeids.entry(TypeId::of::<T>()).or_default().push(registration.typeid().to_owned());
         let added = registration.into_class().and_then(|class| self.registry.add(class));
         if let Err(error) = added {
+            self.fail(error);
+        }
+        self
+    }
+
+    /// Registers a task: a function that the pools of this server know by its name. See [`types::PoolProxy`](crate::types::PoolProxy).
+    ///
+    /// A started server with tasks sets a process aside before it has threads, and a [`server`](Self::server) in this process calls [`init`](crate::init()): from there
+    /// the workers of its pools are forked.
+    pub fn task<T: RunTask>(mut self) -> Self {
+        if let Err(error) = self.tasks.add::<T>() {
             self.fail(error);
         }
         self
@@ -250,6 +265,7 @@ impl<M> Builder<M> {
             return Err(problem);
         }
         self.registry.check()?;
+        let has_tasks = !self.tasks.is_empty();
         #[cfg(feature = "python")]
         let registry = {
             let mut registry = self.registry;
@@ -258,6 +274,8 @@ impl<M> Builder<M> {
         };
         #[cfg(not(feature = "python"))]
         let registry = self.registry;
+        let mut registry = registry;
+        registry.attach(self.tasks);
         let mut settings = Settings::new(self.authkey.unwrap_or_else(authkey));
         (self.settings)(&mut settings);
         let ring = self.ring && transport::ring::is_allowed();
@@ -273,6 +291,7 @@ impl<M> Builder<M> {
             settings,
             handshake_time: self.handshake_time,
             initializer: self.initializer,
+            has_tasks,
         })
     }
 
@@ -281,13 +300,16 @@ impl<M> Builder<M> {
     /// # Errors
     /// What is wrong with a registration or the address; an address in use.
     pub fn server(self) -> Result<Server> {
-        let Described { registry, address, settings, initializer, .. } = self.checked()?;
+        let Described { registry, address, settings, initializer, has_tasks, .. } = self.checked()?;
         let address = match address {
             Some(address) => address,
             None => private_abstract_address(),
         };
         if let Some(initializer) = initializer {
             initializer().map_err(|error| Error::Start { reason: format!("the initializer failed: {error}") })?;
+        }
+        if has_tasks {
+            process::init()?;
         }
         Server::bind(registry, &address, settings)
     }
@@ -306,10 +328,11 @@ impl<M: From<BaseManager>> Builder<M> {
     /// # Errors
     /// What is wrong with a registration or the address; the server's own error, such as an address in use or an initializer's.
     pub fn start(self) -> Result<M> {
-        let Described { registry, typeids, address, settings, handshake_time, initializer, ring, wait } =
+        let Described { registry, typeids, address, settings, handshake_time, initializer, has_tasks, ring, wait } =
             self.checked()?;
         let key = settings.authkey.clone();
-        let (process, address) = ServerProcess::start(registry, Place::new(address)?, settings, initializer)?;
+        let (process, address) =
+            ServerProcess::start(registry, Place::new(address)?, settings, initializer, has_tasks)?;
         let client = Client::connect(Route { address, authkey: key, handshake_time, ring, wait })?;
         Ok(BaseManager::new(client, Some(process), typeids).into())
     }
@@ -337,6 +360,8 @@ struct Described {
     settings: Settings,
     handshake_time: Duration,
     initializer: Option<Initializer>,
+    /// Whether there will be pools, whose workers must come from somewhere.
+    has_tasks: bool,
     ring: bool,
     wait: WaitPolicy,
 }

@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::address::Address;
+use crate::authkey::set_authkey;
 use crate::codec::{self, Codec};
 use crate::error::{Error, Result};
 use crate::object::registry::Registry;
+use crate::process;
 use crate::server::{DETACH, SHUTDOWN, Server, Settings, Starter};
 use crate::sys::fork::{self, Child, Stamp};
 use crate::sys::pidfd::PidFd;
-use crate::sys::process;
+use crate::sys::process::ignore_sigint;
 
 /// The server's first word.
 #[derive(Serialize, Deserialize)]
@@ -91,6 +93,7 @@ impl ServerProcess {
         place: Place,
         settings: Settings,
         initializer: Option<Initializer>,
+        has_tasks: bool,
     ) -> Result<(Self, Address)> {
         let (orders, childs) = UnixStream::pair().map_err(|error| Error::io("making a socketpair", error))?;
         let myself =
@@ -105,7 +108,7 @@ impl ServerProcess {
         // All that the closure owns is the child's; here it is dropped, so that the child's death shows as the end of the stream.
         let child = fork::spawn(move || {
             let starter = Starter { process: myself, orders: childs.into(), threaded };
-            let code = run(registry, &address, settings, initializer, starter);
+            let code = run(registry, &address, settings, initializer, has_tasks, starter);
             if let Some(private) = private {
                 // The starter may have been killed, or have let go. Its own removal, if it comes, finds nothing left to do.
                 let _ = std::fs::remove_dir(private);
@@ -221,9 +224,10 @@ fn run(
     address: &Address,
     settings: Settings,
     initializer: Option<Initializer>,
+    has_tasks: bool,
     starter: Starter,
 ) -> i32 {
-    let begun = begin(registry, address, settings, initializer);
+    let begun = begin(registry, address, settings, initializer, has_tasks);
     let word = match &begun {
         Ok(server) => Word::Accepts { address: server.address().to_string() },
         Err(error) => Word::Failed(error.clone()),
@@ -242,11 +246,17 @@ fn begin(
     address: &Address,
     settings: Settings,
     initializer: Option<Initializer>,
+    has_tasks: bool,
 ) -> Result<Server> {
     // Ctrl-C at the terminal reaches the whole group; the starter decides what becomes of its server.
-    process::ignore_sigint().map_err(|error| Error::io("ignoring SIGINT", error))?;
+    ignore_sigint().map_err(|error| Error::io("ignoring SIGINT", error))?;
     if let Some(initializer) = initializer {
         initializer().map_err(|error| Error::Start { reason: format!("the initializer failed: {error}") })?;
+    }
+    if has_tasks {
+        // While there is one thread, and no socket that a worker would hold a copy of. Workers are clients of this server.
+        set_authkey(settings.authkey.clone());
+        process::renew_fork_server()?;
     }
     Server::bind(registry, address, settings)
 }

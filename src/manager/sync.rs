@@ -50,6 +50,7 @@ impl SyncManager {
             .register::<types::RLock>()
             .register::<types::Semaphore>()
             .register::<types::Set>()
+            .register::<types::SharedPool>()
             .register::<types::SharedValue>()
     }
 

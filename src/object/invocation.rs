@@ -75,6 +75,11 @@ impl<'call> Invocation<'call> {
         self.table.host()
     }
 
+    /// What was told of the server when it was described, by its type.
+    pub(crate) fn attached<A: std::any::Any>(&self) -> Option<&'call A> {
+        self.table.registry().attached()
+    }
+
     /// The proxies among the arguments may be kept by the object: each is of this very server, and so keeps what it names alive.
     pub(crate) fn keeps_proxies(&self) -> Result<(), Failure> {
         let foreign = self.call.carried.iter().find(|carried| carried.token.server != self.table.server());

@@ -1,6 +1,6 @@
 //! typeid → class: what a server can make, and what may be called.
 
-use std::any::{TypeId, type_name};
+use std::any::{Any, TypeId, type_name};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -17,6 +17,8 @@ pub struct Registry {
     /// What types look like from Python, where that is not what they look like from Rust.
     #[cfg(feature = "python")]
     faces: FxHashMap<TypeId, &'static dyn super::face::Face>,
+    /// What else was told of the server when it was described, for the types that ask for it.
+    attached: FxHashMap<TypeId, Box<dyn Any + Send + Sync>>,
     /// Classes of types that nobody registered, made when a method's result became an object.
     unregistered: Mutex<FxHashMap<TypeId, Arc<Class>>>,
 }
@@ -33,6 +35,16 @@ impl Registry {
         }
         self.classes.insert(typeid, Arc::new(class));
         Ok(())
+    }
+
+    /// Keeps something for the types that ask for it, by its type.
+    pub fn attach<A: Any + Send + Sync>(&mut self, attached: A) {
+        self.attached.insert(TypeId::of::<A>(), Box::new(attached));
+    }
+
+    /// What was [attached](Self::attach).
+    pub fn attached<A: Any>(&self) -> Option<&A> {
+        self.attached.get(&TypeId::of::<A>())?.downcast_ref()
     }
 
     /// Looks for names that are used but not registered; to be called when all classes have been added.

@@ -38,6 +38,7 @@ pub use self::deferred_base::DeferredBase;
 pub use self::maker::Maker;
 pub(crate) use self::maker::Typeids;
 pub use self::resolve::Resolve;
+pub(crate) use self::travel::received;
 use crate::error::Result;
 use crate::object::Referent;
 use crate::object::registration::Registration;

@@ -75,6 +75,15 @@ impl<'de> Visitor<'de> for Carriage {
     }
 }
 
+/// What came in by another way than a call, as what one of this server's values holds: its own objects by a reference, those of others as they came.
+pub(crate) fn received(token: Token, ticket: Option<TicketId>) -> Result<Carried> {
+    if local::find(token.server).is_none() {
+        return Ok(Carried { token, ticket, keep: None });
+    }
+    let proxy = BaseProxy::redeem(token.clone(), ticket)?;
+    Ok(Carried { token, ticket: None, keep: proxy.keep() })
+}
+
 impl BaseProxy {
     /// A proxy by a token that came in by another way than a call of its server's.
     fn redeem(token: Token, ticket: Option<TicketId>) -> Result<Self> {

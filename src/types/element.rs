@@ -62,7 +62,7 @@ impl Element {
         let mut bytes = Vec::new();
         let (written, proxies) = carriage::outgoing(|| codec::encode(Codec::Value, value, &mut bytes));
         written?;
-        Ok(Self { bytes: Bytes::new(&bytes), proxies: (!proxies.is_empty()).then(|| proxies.into()) })
+        Ok(Self::of_parts(&bytes, proxies))
     }
 
     /// Takes a value out of the payload that this thread reads.
@@ -80,6 +80,16 @@ impl Element {
             Ok(())
         })?;
         Ok(Self { bytes: Bytes::new(&renumbered), proxies: (!proxies.is_empty()).then(|| proxies.into()) })
+    }
+
+    /// The element of these bytes, with the proxies that they number.
+    pub(crate) fn of_parts(bytes: &[u8], proxies: Vec<Carried>) -> Self {
+        Self { bytes: Bytes::new(bytes), proxies: (!proxies.is_empty()).then(|| proxies.into()) }
+    }
+
+    /// Whether there are proxies in it.
+    pub(crate) fn has_proxies(&self) -> bool {
+        self.proxies.is_some()
     }
 
     /// The value's bytes. Proxies in them are numbered as in this element, so that they mean nothing outside.

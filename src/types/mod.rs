@@ -35,6 +35,7 @@ mod lock;
 mod locked;
 mod namespace;
 mod number;
+mod pool;
 #[cfg(feature = "python")]
 pub(crate) mod python;
 mod queue;
@@ -61,6 +62,11 @@ pub use list::{List, ListDeferred, ListIter, ListProxy};
 pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
 pub use namespace::{Namespace, NamespaceDeferred, NamespaceProxy};
 pub use number::{Integer, Number};
+pub(crate) use pool::Tasks;
+pub use pool::{
+    AsyncResultDeferred, AsyncResultProxy, OneArgument, PoolBuilder, PoolDeferred, PoolProxy, PoolResults,
+    PoolResultsDeferred, PoolResultsItems, PoolResultsProxy, RunTask, SharedPool, SharedResult, Task,
+};
 pub use queue::{
     JoinableQueue, JoinableQueueDeferred, JoinableQueueProxy, LifoQueue, LifoQueueDeferred, LifoQueueProxy,
     PriorityQueue, PriorityQueueDeferred, PriorityQueueProxy, Queue, QueueDeferred, QueueError, QueueIter, QueueProxy,

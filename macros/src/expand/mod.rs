@@ -7,6 +7,7 @@ mod entry;
 mod method;
 mod proxy;
 mod referent;
+mod task;
 mod traits;
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -18,6 +19,7 @@ use crate::model::{Failure, Method};
 
 pub(crate) use proxy::proxy_trait;
 pub(crate) use referent::referent;
+pub(crate) use task::task;
 pub(crate) use traits::derived;
 
 /// A local variable of ours, which nobody's own can be mistaken for.

@@ -1,6 +1,7 @@
 //! From an item's syntax to its model. What the model can't express is refused here, each with what to do instead.
 
 mod method;
+mod task;
 
 use proc_macro2::{Span, TokenStream};
 use quote::format_ident;
@@ -13,6 +14,8 @@ use crate::attributes::{Carried, Defaults, DeriveFlags, MethodFlags, ReferentFla
 use crate::errors::Errors;
 use crate::model::{Derived, Method, ProxyChoice, ProxyTrait, Referent, WireName};
 use crate::types::{arguments_of, normal};
+
+pub(crate) use task::{is_declaration, task};
 
 /// What a block of methods has in common.
 struct Block<'b> {

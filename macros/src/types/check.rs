@@ -20,6 +20,25 @@ pub(super) fn check(ty: &Type, place: Place) -> Result<()> {
     checker.errors.finish(())
 }
 
+/// Refuses what can't cross, and all that borrows, by `advice`.
+pub(crate) fn check_owned(ty: &Type, advice: &'static str) -> Result<()> {
+    let mut owned = Owned { advice, errors: Errors::default() };
+    owned.visit_type(ty);
+    owned.errors.finish(())?;
+    check(ty, Place::Result)
+}
+
+struct Owned {
+    advice: &'static str,
+    errors: Errors,
+}
+
+impl<'t> Visit<'t> for Owned {
+    fn visit_type_reference(&mut self, reference: &'t TypeReference) {
+        self.errors.at(reference, self.advice);
+    }
+}
+
 struct Checker {
     place: Place,
     errors: Errors,

@@ -14,6 +14,7 @@ mod outgoing;
 
 use syn::{GenericArgument, Ident, PathArguments, Type, TypePath};
 
+pub(crate) use check::check_owned;
 pub(crate) use fold::normal;
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::{Outgoing, Returned};
