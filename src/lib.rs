@@ -87,10 +87,10 @@ pub mod types;
 #[doc(hidden)]
 pub mod macro_support;
 
-/// Managers that a Python program started, from Rust.
+/// What only objects of a Python program's manager have; see [`Builder::python`].
 #[cfg(feature = "python")]
 pub mod python {
-    pub use crate::client::python::{PythonManager, PythonProxy};
+    pub use crate::client::python::Exception;
 }
 
 /// How a server keeps a referent: which calls on it may run at the same time.

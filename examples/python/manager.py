@@ -1,19 +1,38 @@
-"""A manager of Python's own, with jobs for a Rust worker. Argument: the path of its socket."""
+"""A manager of Python's own, with jobs for a Rust worker, and its results. Argument: the path of its socket."""
 
 import os
+import queue
 import sys
-from multiprocessing.managers import SyncManager
+from multiprocessing.managers import DictProxy, SyncManager
+
+# The server's: whoever asks for them by name gets these.
+JOBS, RESULTS = queue.Queue(), {}
+
+
+def get_jobs():
+    return JOBS
+
+
+def get_results():
+    return RESULTS
+
+
+class Manager(SyncManager):
+    pass
+
+
+Manager.register("get_jobs", get_jobs)
+Manager.register("get_results", get_results, DictProxy)
 
 
 def main():
-    manager = SyncManager(address=sys.argv[1], authkey=os.environ["SHARED_KEY"].encode())
+    manager = Manager(address=sys.argv[1], authkey=os.environ["SHARED_KEY"].encode())
     manager.start()
-    jobs, results = manager.Queue(), manager.dict()
+    jobs, results = manager.get_jobs(), manager.get_results()
     for number in range(2, 30):
         jobs.put(number)
     jobs.put(None)
-    # The worker has no proxies yet: it finds the objects by the names that they have in the server.
-    print(jobs._token.id, results._token.id, flush=True)
+    print("start the worker", flush=True)
     jobs.join()
     print(results.copy())
 

@@ -1,21 +1,20 @@
-//! A Rust worker on a manager that Python started: `manager.py` beside this file says which objects. Arguments: the socket, the queue's id, the dict's id.
+//! A Rust worker on a manager that Python started: `manager.py` beside this file. Argument: the manager's socket.
 
 use std::env;
 
-use multiproc::python::PythonManager;
+use multiproc::BaseManager;
+use multiproc::types::{DictProxy, JoinableQueueProxy};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [socket, jobs, results] = &arguments[..] else {
-        return Err("usage: rust_worker SOCKET QUEUE DICT".into());
-    };
-    let manager = PythonManager::connect(format!("unix:{socket}"), env::var("SHARED_KEY")?)?;
-    let (jobs, results) = (manager.object("Queue", jobs)?, manager.object("dict", results)?);
-    while let Some(number) = jobs.call_method::<Option<u64>>("get", ())? {
-        let factors: Vec<u64> = (1..=number).filter(|factor| number % factor == 0).collect();
-        results.call_method::<()>("__setitem__", (number, factors))?;
-        jobs.call_method::<()>("task_done", ())?;
+    let socket = env::args().nth(1).ok_or("usage: rust_worker SOCKET")?;
+    let builder = BaseManager::builder().python(true).address(format!("unix:{socket}"));
+    let manager = builder.authkey(env::var("SHARED_KEY")?).connect()?;
+    let jobs: JoinableQueueProxy<Option<u64>> = manager.create_as("get_jobs", ())?;
+    let results: DictProxy<u64, Vec<u64>> = manager.create_as("get_results", ())?;
+    while let Some(number) = jobs.get()? {
+        results.insert(number, (1..=number).filter(|factor| number % factor == 0).collect::<Vec<_>>())?;
+        jobs.task_done()?;
     }
-    jobs.call_method::<()>("task_done", ())?;
+    jobs.task_done()?;
     Ok(())
 }

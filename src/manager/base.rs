@@ -9,9 +9,13 @@ use serde::Serialize;
 use super::builder::Builder;
 use super::process::ServerProcess;
 use crate::client::Client;
+#[cfg(feature = "python")]
+use crate::client::python;
 use crate::error::{Error, Result};
-use crate::protocol::command::{Command, ObjectInfo, ServerStats};
+use crate::protocol::command::{ObjectInfo, ServerStats};
 use crate::protocol::limits::HANDSHAKE_TIME;
+#[cfg(feature = "python")]
+use crate::proxy::Target;
 use crate::proxy::{BaseProxy, Batch, Maker, Proxy, Resolve, Typeids};
 
 /// Starts, or connects to, a server, and creates objects in it.
@@ -60,6 +64,13 @@ impl BaseManager {
         Self { maker, process: process.map(Mutex::new), stamp: crate::sys::fork::Stamp::now() }
     }
 
+    /// For a server that a Python program started.
+    #[cfg(feature = "python")]
+    pub(super) fn of_python(link: Arc<python::Link>, typeids: Typeids) -> Self {
+        let maker = Maker::of_python(link, typeids, crate::types::adapter_of);
+        Self { maker, process: None, stamp: crate::sys::fork::Stamp::now() }
+    }
+
     /// The server process, if this manager (and not a copy of it) started it.
     fn own_process(&self) -> Option<&Mutex<ServerProcess>> {
         self.process.as_ref().filter(|_| self.stamp.is_current())
@@ -67,7 +78,7 @@ impl BaseManager {
 
     /// Where the server is reached, in the form that other managers' `address` reads.
     pub fn address(&self) -> &str {
-        self.maker.client().address()
+        self.maker.target().address()
     }
 
     /// The server's process id; `None` for a server that this manager did not start.
@@ -87,6 +98,31 @@ impl BaseManager {
     /// As [`create`](Self::create), for a typed proxy of the typeid's type: what a program does that gets an object of a server in another program.
     pub fn create_as<P: Proxy>(&self, typeid: &str, arguments: impl Serialize) -> Result<P> {
         self.maker.create_as(typeid, arguments)
+    }
+
+    /// As [`create_as`](Self::create_as), with keyword arguments: a map or struct of names and values.
+    pub fn create_with<P: Proxy>(
+        &self,
+        typeid: &str,
+        arguments: impl Serialize,
+        keywords: impl Serialize,
+    ) -> Result<P> {
+        self.maker.create_with(typeid, arguments, keywords)
+    }
+
+    /// A proxy of an object that lives in a server of Python's already, by the id that it has there (in Python: `proxy._token.id`).
+    ///
+    /// # Errors
+    /// [`Error::NoSuchObject`]; [`Error::State`] for a server that is not Python's, whose objects are not had by guessing.
+    #[cfg(feature = "python")]
+    pub fn python_object<P: Proxy>(&self, typeid: &str, id: &str) -> Result<P> {
+        match self.maker.target() {
+            Target::Python(link) => Ok(P::from_base(BaseProxy::of_python(python::Reference::take(link, typeid, id)?))),
+            Target::Own(_) => Err(Error::State {
+                what: "objects are found by their ids in servers of Python's only; register the object under a name"
+                    .to_owned(),
+            }),
+        }
     }
 
     /// Makes many calls in one round trip: those that `compose` puts together, on proxies of this manager's server.
@@ -119,29 +155,29 @@ impl BaseManager {
     /// # Errors
     /// When the server can't be reached. What goes wrong later is each call's own error.
     pub fn batch<R: Resolve>(&self, compose: impl FnOnce(&Batch) -> R) -> Result<R::Output> {
-        Batch::run(self.maker.client(), compose)
+        Batch::run(self.maker.target(), compose)
     }
 
     /// Asks whether the server answers. Blocks until it does.
     pub fn ping(&self) -> Result<()> {
-        self.maker.client().command(Command::Ping, &(), None)
+        self.maker.target().ping()
     }
 
     /// How many objects live in the server.
     #[doc(alias = "_number_of_objects")]
     pub fn number_of_objects(&self) -> Result<u64> {
-        self.maker.client().command(Command::NumberOfObjects, &(), None)
+        self.maker.target().number_of_objects()
     }
 
     /// What the server has and does: objects, clients, calls.
     pub fn stats(&self) -> Result<ServerStats> {
-        self.maker.client().command(Command::Stats, &(), None)
+        self.maker.target().stats()
     }
 
     /// What lives in the server, and who holds it, in the order of creation. An object that is busy for more than 100 ms is shown without its text.
     #[doc(alias = "_debug_info")]
     pub fn debug_info(&self) -> Result<Vec<ObjectInfo>> {
-        self.maker.client().command(Command::DebugInfo, &(), None)
+        self.maker.target().debug_info()
     }
 
     /// Ends the server: asks it to end in order, and waits; after `shutdown_timeout` sends SIGTERM, and after as long again SIGKILL. Idempotent.
@@ -155,13 +191,10 @@ impl BaseManager {
                 what: "this manager is a forked copy; only the process that started the server can shut it down"
                     .to_owned(),
             }),
-            (None, None) => match self.maker.client().command::<_, ()>(Command::Shutdown, &(), None) {
-                Err(Error::ServerGone { .. }) => Ok(()),
+            (None, None) => match self.maker.target().shut_down() {
+                Ok(true) | Err(Error::ServerGone { .. }) => Ok(()),
+                Ok(false) => Err(Error::Timeout { after: HANDSHAKE_TIME }),
                 Err(error) => Err(error),
-                Ok(()) => match self.maker.client().await_server(Some(HANDSHAKE_TIME))? {
-                    true => Ok(()),
-                    false => Err(Error::Timeout { after: HANDSHAKE_TIME }),
-                },
             },
         }
     }
@@ -169,7 +202,7 @@ impl BaseManager {
     /// Ends the server process; proxies are told why.
     fn end(&self, process: &Mutex<ServerProcess>, why: &str) -> Result<()> {
         let ended = process.lock().shutdown();
-        self.maker.client().forget_server(why);
+        self.maker.target().forget_server(why);
         ended
     }
 
@@ -178,7 +211,7 @@ impl BaseManager {
     pub fn join(&self, timeout: Option<Duration>) -> Result<bool> {
         match self.own_process() {
             Some(process) => process.lock().join(timeout),
-            None => self.maker.client().await_server(timeout),
+            None => self.maker.target().await_server(timeout),
         }
     }
 
@@ -201,6 +234,7 @@ impl AsRef<Maker> for BaseManager {
 
 impl Drop for BaseManager {
     fn drop(&mut self) {
+        self.maker.target().settle();
         if let Some(process) = self.own_process()
             && let Err(error) = self.end(process, "its manager was dropped")
         {

@@ -8,8 +8,14 @@ use super::base::BaseManager;
 use super::process::{Initializer, Place, ServerProcess};
 use crate::address::Address;
 use crate::authkey::{Authkey, authkey};
+#[cfg(feature = "python")]
+use crate::client::python;
 use crate::client::{Client, Route};
+#[cfg(feature = "python")]
+use crate::error::Cause;
 use crate::error::{Error, Result};
+#[cfg(feature = "python")]
+use crate::handshake::HandshakeError;
 use crate::object::registry::Registry;
 use crate::object::{Referent, Registration};
 use crate::process;
@@ -221,6 +227,31 @@ impl<M> Builder<M> {
     /// Lets clients of CPython's `multiprocessing.managers` in, of 3.8 and later (default: no). `SyncManager(address=…, authkey=…).connect()` works as with a server of Python's own.
     ///
     /// Clients up to 3.11 prove themselves by an HMAC of MD5, which is why it must be asked for. What they send is data to the server: nothing in it is ever executed or imported.
+    ///
+    /// [`connect`](Self::connect) takes a server of CPython's as well then, as a Python program started it. Proxies of the shared types work there as far as Python's types can do what they ask, `#[multiproc::proxy]` traits
+    /// describe the program's own classes, and [`BaseProxy`](crate::BaseProxy)s call anything by Python's names:
+    ///
+    /// ```no_run
+    /// use multiproc::SyncManager;
+    /// use multiproc::types::{DictProxy, QueueProxy};
+    ///
+    /// /// In Python: `Manager.register('Account', Account)`
+    /// #[multiproc::proxy(typeid = "Account")]
+    /// pub trait Account {
+    ///     fn new(owner: &str) -> Self;
+    ///     fn deposit(&self, amount: i64) -> i64;
+    /// }
+    ///
+    /// # fn main() -> multiproc::Result<()> {
+    /// let manager = SyncManager::builder().python(true).address("unix:/tmp/shared").authkey("secret").connect()?;
+    /// let squares = DictProxy::<u32, u32>::new(&manager)?;
+    /// squares.insert(7, 49)?;
+    /// let jobs: QueueProxy<String> = manager.create_as("get_jobs", ())?;
+    /// let account = AccountProxy::new(&manager, "ada")?;
+    /// account.deposit(jobs.get()?.len() as i64)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "python")]
     pub fn python(self, allowed: bool) -> Self {
         self.set(move |settings| settings.python = allowed.then(Default::default))
@@ -342,14 +373,40 @@ impl<M: From<BaseManager>> Builder<M> {
     /// Dropping the manager only disconnects. Blocks until the server has answered, at most the handshake time.
     ///
     /// # Errors
-    /// Nobody listens there; the key is another; the other side is no server of this crate's.
+    /// Nobody listens there; the key is another; the other side is no server of this crate's (or, after [`python(true)`](Self::python), of CPython's).
     pub fn connect(self) -> Result<M> {
         let Described { typeids, address, settings, handshake_time, ring, wait, .. } = self.checked()?;
         let address = address
             .ok_or_else(|| Error::State { what: "connect() needs to be told where: `.address(…)`".to_owned() })?;
-        let client = Client::connect(Route { address, authkey: settings.authkey, handshake_time, ring, wait })?;
-        Ok(BaseManager::new(client, None, typeids).into())
+        #[cfg(feature = "python")]
+        let (python, authkey) = (settings.python.is_some(), settings.authkey);
+        #[cfg(not(feature = "python"))]
+        let authkey = settings.authkey;
+        let route = Route { address, authkey, handshake_time, ring, wait };
+        #[cfg(feature = "python")]
+        if python {
+            return connect_to_either(route, typeids).map(Into::into);
+        }
+        Ok(BaseManager::new(Client::connect(route)?, None, typeids).into())
     }
+}
+
+/// Connects to a server of this crate's, or of CPython's: both begin alike, so that one finds out by answering.
+#[cfg(feature = "python")]
+fn connect_to_either(route: Route, typeids: Typeids) -> Result<BaseManager> {
+    match Client::connect(route.clone()) {
+        Ok(client) => Ok(BaseManager::new(client, None, typeids)),
+        Err(Error::Authentication { cause, .. }) if is_a_strangers(&cause) => {
+            Ok(BaseManager::of_python(python::Link::connect(route)?, typeids))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a handshake has failed as it does with who speaks another protocol.
+#[cfg(feature = "python")]
+fn is_a_strangers(cause: &Cause) -> bool {
+    matches!(cause.get().downcast_ref(), Some(HandshakeError::NotAServer | HandshakeError::Closed))
 }
 
 /// A builder that has been found to be right.

@@ -4,6 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::BaseProxy;
 use crate::client::Returned;
+#[cfg(feature = "python")]
+use crate::client::python::Exception;
 use crate::codec::{self, Codec, value};
 use crate::error::{CallError, Error, RemoteError, Result};
 use crate::object::Answer;
@@ -14,8 +16,11 @@ use crate::protocol::reply::Status;
 pub(super) enum Answered {
     /// By a server in another process.
     Remote(Returned),
-    /// By a server in this one.
+    /// By a server in this one, or by one of Python's whose answer has been translated.
     Local(Answer),
+    /// By an exception of Python's.
+    #[cfg(feature = "python")]
+    Raised(Exception),
 }
 
 impl Answered {
@@ -23,6 +28,8 @@ impl Answered {
         match self {
             Self::Remote(returned) => returned.status,
             Self::Local(answer) => answer.status,
+            #[cfg(feature = "python")]
+            Self::Raised(_) => Status::Failed,
         }
     }
 
@@ -30,6 +37,8 @@ impl Answered {
         match self {
             Self::Remote(returned) => returned.payload(),
             Self::Local(answer) => &answer.payload,
+            #[cfg(feature = "python")]
+            Self::Raised(_) => &[],
         }
     }
 
@@ -37,6 +46,8 @@ impl Answered {
         match self {
             Self::Remote(returned) => &returned.carried,
             Self::Local(answer) => &answer.carried,
+            #[cfg(feature = "python")]
+            Self::Raised(_) => &[],
         }
     }
 
@@ -47,6 +58,10 @@ impl Answered {
 
     /// The result of a call of `proxy`, where a method's own error is not expected.
     pub(super) fn settle<R: DeserializeOwned>(&self, proxy: &BaseProxy, codec: Codec) -> Result<R> {
+        #[cfg(feature = "python")]
+        if let Self::Raised(exception) = self {
+            return Err(Error::Remote(exception.clone().into()));
+        }
         match self.status() {
             Status::Returned => self.decode(codec),
             // The server's word that time is over lacks how long that was.
@@ -73,6 +88,11 @@ impl Answered {
         proxy: &BaseProxy,
         codec: Codec,
     ) -> Result<R, CallError<E>> {
+        #[cfg(feature = "python")]
+        if let Self::Raised(exception) = self {
+            let remote = || CallError::System(Error::Remote(exception.clone().into()));
+            return Err(exception.decode().map_or_else(remote, CallError::Method));
+        }
         match self.status() {
             Status::Failed => Err(self.decode(codec).map_or_else(CallError::System, CallError::Method)),
             _ => self.settle(proxy, codec).map_err(CallError::System),

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use super::answered::Answered;
 use super::written::Written;
 use super::{DeferredBase, Proxy};
+#[cfg(feature = "python")]
+use crate::client::python;
 use crate::client::{RemoteReference, Request};
 use crate::codec::Codec;
 use crate::error::{CallError, Error, Result};
@@ -64,6 +66,9 @@ pub(super) enum Reference {
     Local(Arc<Entry>, Token),
     /// Nothing: what is read where only the shape of a type is found out.
     Nothing(Token),
+    /// In a server of Python's; with what its typed proxy's methods come to there.
+    #[cfg(feature = "python")]
+    Python(Arc<python::Reference>, Option<&'static dyn python::Adapter>),
 }
 
 impl BaseProxy {
@@ -82,6 +87,30 @@ impl BaseProxy {
         Self { reference: Reference::Nothing(token), timeout: None }
     }
 
+    #[cfg(feature = "python")]
+    pub(crate) fn of_python(reference: Arc<python::Reference>) -> Self {
+        Self { reference: Reference::Python(reference, None), timeout: None }
+    }
+
+    /// The same proxy, whose typed calls go through what `adapter` finds, where its object is one of Python's.
+    #[cfg(feature = "python")]
+    #[must_use]
+    pub(crate) fn adapted(mut self, adapter: impl FnOnce() -> Option<&'static dyn python::Adapter>) -> Self {
+        if let Reference::Python(_, adapted) = &mut self.reference {
+            *adapted = adapter();
+        }
+        self
+    }
+
+    /// How typed calls are encoded: a server of Python's understands but one way.
+    pub(super) fn codec(&self) -> Codec {
+        match &self.reference {
+            #[cfg(feature = "python")]
+            Reference::Python(..) => Codec::Value,
+            _ => Codec::Bincode,
+        }
+    }
+
     /// How long its calls may take, where that was said.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout
@@ -96,6 +125,8 @@ impl BaseProxy {
         match &self.reference {
             Reference::Remote(reference) => reference.token(),
             Reference::Local(_, token) | Reference::Nothing(token) => token,
+            #[cfg(feature = "python")]
+            Reference::Python(reference, _) => reference.token(),
         }
     }
 
@@ -104,6 +135,8 @@ impl BaseProxy {
             Reference::Remote(reference) => Some(Arc::clone(reference) as Arc<dyn Keep>),
             Reference::Local(entry, _) => Some(Arc::clone(entry) as Arc<dyn Keep>),
             Reference::Nothing(_) => None,
+            #[cfg(feature = "python")]
+            Reference::Python(reference, _) => Some(Arc::clone(reference) as Arc<dyn Keep>),
         }
     }
 
@@ -133,7 +166,8 @@ impl BaseProxy {
         method: &str,
         arguments: impl Serialize,
     ) -> std::result::Result<R, CallError<E>> {
-        self.invoke_fallible_by_value(method, &arguments)
+        let written = Written::by_name(self, method, &arguments, &())?;
+        self.perform(written)?.settle_fallible(self, Codec::Value)
     }
 
     /// The names of the methods that may be called, in the order in which the type lists them.
@@ -146,12 +180,14 @@ impl BaseProxy {
                 let object = reference.token().object;
                 reference.client().command(Command::Methods, &object.0, self.timeout)
             }
+            #[cfg(feature = "python")]
+            Reference::Python(reference, _) => reference.methods(),
         }
     }
 
     /// Makes a call and waits for its answer.
     pub(super) fn perform(&self, written: Written<'_>) -> Result<Answered> {
-        let Written { method, codec, signature, payload, carried } = written;
+        let Written { method, codec, signature, payload, carried, .. } = written;
         match &self.reference {
             Reference::Remote(reference) => {
                 let object = reference.token().object;
@@ -174,6 +210,14 @@ impl BaseProxy {
                 call.call(entry).map(Answered::Local)
             }
             Reference::Nothing(token) => Err(Error::NoSuchObject { object: token.object().0 }),
+            #[cfg(feature = "python")]
+            Reference::Python(reference, adapter) => {
+                // A name that somebody has written is Python's own.
+                let adapter = adapter.filter(|_| !written.is_by_name);
+                let performed = python::perform(reference, adapter, method, &payload, &carried, self.timeout);
+                buffer::give(payload);
+                performed.map(|performed| performed.map_or_else(Answered::Raised, Answered::Local))
+            }
         }
     }
 
@@ -185,7 +229,8 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> Result<R> {
-        self.perform(Written::typed(method, signature, arguments)?)?.settle(self, Codec::Bincode)
+        let written = Written::typed(self.codec(), method, signature, arguments)?;
+        self.perform(written)?.settle(self, self.codec())
     }
 
     /// A typed call of a method that returns `Result<R, E>`.
@@ -196,7 +241,8 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> std::result::Result<R, CallError<E>> {
-        self.perform(Written::typed(method, signature, arguments)?)?.settle_fallible(self, Codec::Bincode)
+        let written = Written::typed(self.codec(), method, signature, arguments)?;
+        self.perform(written)?.settle_fallible(self, self.codec())
     }
 
     /// As [`invoke`](Self::invoke), in the self-describing format.
@@ -220,7 +266,7 @@ impl BaseProxy {
     }
 
     pub(super) fn remote_text(&self) -> Result<String> {
-        match self.call_method(STR, ()) {
+        match self.invoke_by_value(STR, &()) {
             Err(Error::NoSuchMethod { .. }) => {
                 Ok(format!("<{} object {}>", self.token_ref().typeid(), self.token_ref().object()))
             }
@@ -229,7 +275,7 @@ impl BaseProxy {
     }
 
     pub(super) fn remote_value<V: DeserializeOwned>(&self) -> Result<V> {
-        match self.call_method(VALUE, ()) {
+        match self.invoke_by_value(VALUE, &()) {
             Err(Error::NoSuchMethod { typeid, .. }) => Err(Error::Unserializable {
                 type_name: typeid,
                 reason: "its type was not registered with `value`: #[multiproc::referent(value)]".to_owned(),

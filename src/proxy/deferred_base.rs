@@ -75,7 +75,7 @@ impl<'b> DeferredBase<'b> {
         method: &str,
         arguments: impl Serialize,
     ) -> Deferred<R, CallError<E>> {
-        self.invoke_fallible_by_value(method, &arguments)
+        self.send_fallible(Codec::Value, Written::by_name(&self.proxy, method, &arguments, &()))
     }
 
     /// As [`BaseProxy::invoke`].
@@ -86,7 +86,8 @@ impl<'b> DeferredBase<'b> {
         signature: u32,
         arguments: &A,
     ) -> Deferred<R> {
-        self.send(Codec::Bincode, Written::typed(method, signature, arguments))
+        let codec = self.proxy.codec();
+        self.send(codec, Written::typed(codec, method, signature, arguments))
     }
 
     /// As [`BaseProxy::invoke_fallible`].
@@ -97,7 +98,8 @@ impl<'b> DeferredBase<'b> {
         signature: u32,
         arguments: &A,
     ) -> Deferred<R, CallError<E>> {
-        self.send_fallible(Codec::Bincode, Written::typed(method, signature, arguments))
+        let codec = self.proxy.codec();
+        self.send_fallible(codec, Written::typed(codec, method, signature, arguments))
     }
 
     /// As [`BaseProxy::invoke_by_value`].
@@ -138,7 +140,7 @@ impl<'b> DeferredBase<'b> {
         })
     }
 
-    /// Sends the call, or puts it into the batch. Inside the server it is made at once, and waited for.
+    /// Sends the call, or puts it into the batch. Inside the server, and of an object of Python's, it is made at once, and waited for.
     fn submit(&self, written: Result<Written<'_>>) -> Result<Call> {
         let written = written?;
         if let (Some(batch), false) = (self.batch, matches!(self.proxy.reference, Reference::Nothing(_))) {
@@ -147,15 +149,14 @@ impl<'b> DeferredBase<'b> {
         let Reference::Remote(reference) = &self.proxy.reference else {
             return self.proxy.perform(written).map(Call::Over);
         };
-        let client = self.batch.map_or(reference.client(), Batch::client);
-        let Written { method, codec, signature, payload, carried } = written;
+        let Written { method, codec, signature, payload, carried, .. } = written;
         let object = reference.token().object;
         let timeout = self.proxy.timeout;
         let request = Request { object, method, codec, signature, payload: &payload, carried: &carried, timeout };
         let kept = (Arc::clone(reference), carried.clone());
-        let handle = match self.batch {
-            Some(batch) => batch.pipeline().submit(client, &request, kept)?,
-            None => client.pipeline()?.submit(client, &request, kept)?,
+        let handle = match self.batch.and_then(Batch::pipeline) {
+            Some((client, pipeline)) => pipeline.submit(client, &request, kept)?,
+            None => reference.client().pipeline()?.submit(reference.client(), &request, kept)?,
         };
         Ok(Call::UnderWay(handle))
     }

@@ -9,7 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "python")]
+use super::BaseProxy;
 use super::Proxy;
+use super::target::Target;
+#[cfg(feature = "python")]
+use crate::client::python;
 use crate::client::{Client, Request, Returned};
 use crate::codec::{self, Codec, Value, value};
 use crate::error::{CallError, Error, RemoteError, Result};
@@ -24,23 +29,78 @@ pub(crate) type Typeids = HashMap<TypeId, Vec<String>>;
 /// Creates objects in a server. Every manager gives one out, as `AsRef<Maker>`: what a constructor of a proxy needs.
 #[derive(Debug)]
 pub struct Maker {
-    client: Arc<Client>,
+    target: Target,
     typeids: Typeids,
+    #[cfg(feature = "python")]
+    adapters: Adapters,
+}
+
+/// What the shared types come to in Python, by their typeids.
+#[cfg(feature = "python")]
+pub(crate) type Adapters = fn(&str) -> Option<&'static dyn python::Adapter>;
+
+/// What is to be made, and how its arguments are written.
+#[derive(Clone, Copy)]
+struct Creation<'a> {
+    typeid: &'a str,
+    constructor: &'a str,
+    codec: Codec,
+    signature: u32,
+    /// The type's own typeid, where it is one of this program's.
+    #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the same to servers of this crate"))]
+    of: Option<&'static str>,
+}
+
+impl<'a> Creation<'a> {
+    fn typed(typeid: &'a str, constructor: &'a str, signature: u32) -> Self {
+        Self { typeid, constructor, codec: Codec::Bincode, signature, of: None }
+    }
+
+    fn by_value(typeid: &'a str, constructor: &'a str) -> Self {
+        Self { typeid, constructor, codec: Codec::Value, signature: 0, of: None }
+    }
+
+    fn of<T: Referent>(self) -> Self {
+        Self { of: Some(T::TYPEID), ..self }
+    }
 }
 
 impl Maker {
+    /// For a server of this crate.
     pub(crate) fn new(client: Arc<Client>, typeids: Typeids) -> Self {
-        Self { client, typeids }
+        Self {
+            target: Target::Own(client),
+            typeids,
+            #[cfg(feature = "python")]
+            adapters: |_| None,
+        }
     }
 
-    /// This process as a client of the server.
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+    /// For a server of Python's.
+    #[cfg(feature = "python")]
+    pub(crate) fn of_python(link: Arc<python::Link>, typeids: Typeids, adapters: Adapters) -> Self {
+        Self { target: Target::Python(link), typeids, adapters }
+    }
+
+    /// What it talks to.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// As [`BaseManager::create_as`](crate::BaseManager::create_as).
     pub fn create_as<P: Proxy>(&self, typeid: &str, arguments: impl Serialize) -> Result<P> {
-        self.construct_as_by_value(typeid, "", &arguments)
+        self.create_with(typeid, arguments, ())
+    }
+
+    /// As [`BaseManager::create_with`](crate::BaseManager::create_with).
+    pub fn create_with<P: Proxy>(
+        &self,
+        typeid: &str,
+        arguments: impl Serialize,
+        keywords: impl Serialize,
+    ) -> Result<P> {
+        let made = self.make_with(Creation::by_value(typeid, ""), &arguments, &keywords);
+        made.map_err(|error: CallError<Value>| plain(error, typeid))
     }
 
     /// The typeid under which this side knows `T`.
@@ -64,7 +124,9 @@ impl Maker {
         signature: u32,
         arguments: &A,
     ) -> Result<P> {
-        self.construct_as(self.typeid_of::<T>()?, constructor, signature, arguments)
+        let typeid = self.typeid_of::<T>()?;
+        self.make(Creation::typed(typeid, constructor, signature).of::<T>(), arguments)
+            .map_err(|error: CallError<Unknown>| plain(error, typeid))
     }
 
     /// As [`construct`](Self::construct), where the constructor has an error of its own.
@@ -75,7 +137,7 @@ impl Maker {
         signature: u32,
         arguments: &A,
     ) -> Result<P, CallError<E>> {
-        self.construct_fallible_as(self.typeid_of::<T>()?, constructor, signature, arguments)
+        self.make(Creation::typed(self.typeid_of::<T>()?, constructor, signature).of::<T>(), arguments)
     }
 
     /// As [`construct`](Self::construct), for a type that this program does not have.
@@ -87,9 +149,7 @@ impl Maker {
         signature: u32,
         arguments: &A,
     ) -> Result<P> {
-        let write =
-            |out: &mut Vec<u8>| codec::encode(Codec::Bincode, arguments, out).map_err(|error| error.to_string());
-        self.make(Codec::Bincode, typeid, constructor, signature, write)
+        self.make(Creation::typed(typeid, constructor, signature), arguments)
             .map_err(|error: CallError<Unknown>| plain(error, typeid))
     }
 
@@ -102,9 +162,7 @@ impl Maker {
         signature: u32,
         arguments: &A,
     ) -> Result<P, CallError<E>> {
-        let write =
-            |out: &mut Vec<u8>| codec::encode(Codec::Bincode, arguments, out).map_err(|error| error.to_string());
-        self.make(Codec::Bincode, typeid, constructor, signature, write)
+        self.make(Creation::typed(typeid, constructor, signature), arguments)
     }
 
     /// As [`construct_as`](Self::construct_as), in the self-describing format.
@@ -115,8 +173,8 @@ impl Maker {
         constructor: &str,
         arguments: &A,
     ) -> Result<P> {
-        let write = |out: &mut Vec<u8>| value::encode_arguments(arguments, &(), out).map_err(|error| error.to_string());
-        self.make(Codec::Value, typeid, constructor, 0, write).map_err(|error: CallError<Value>| plain(error, typeid))
+        self.make(Creation::by_value(typeid, constructor), arguments)
+            .map_err(|error: CallError<Value>| plain(error, typeid))
     }
 
     /// As [`construct`](Self::construct), in the self-describing format.
@@ -126,7 +184,9 @@ impl Maker {
         constructor: &str,
         arguments: &A,
     ) -> Result<P> {
-        self.construct_as_by_value(self.typeid_of::<T>()?, constructor, arguments)
+        let typeid = self.typeid_of::<T>()?;
+        self.make(Creation::by_value(typeid, constructor).of::<T>(), arguments)
+            .map_err(|error: CallError<Value>| plain(error, typeid))
     }
 
     /// As [`construct_fallible_as`](Self::construct_fallible_as), in the self-describing format.
@@ -137,8 +197,7 @@ impl Maker {
         constructor: &str,
         arguments: &A,
     ) -> Result<P, CallError<E>> {
-        let write = |out: &mut Vec<u8>| value::encode_arguments(arguments, &(), out).map_err(|error| error.to_string());
-        self.make(Codec::Value, typeid, constructor, 0, write)
+        self.make(Creation::by_value(typeid, constructor), arguments)
     }
 
     /// As [`construct_fallible`](Self::construct_fallible), in the self-describing format.
@@ -148,25 +207,49 @@ impl Maker {
         constructor: &str,
         arguments: &A,
     ) -> Result<P, CallError<E>> {
-        self.construct_fallible_as_by_value(self.typeid_of::<T>()?, constructor, arguments)
+        self.make(Creation::by_value(self.typeid_of::<T>()?, constructor).of::<T>(), arguments)
+    }
+
+    fn make<P: Proxy, A: Serialize + ?Sized, E: DeserializeOwned>(
+        &self,
+        creation: Creation<'_>,
+        arguments: &A,
+    ) -> Result<P, CallError<E>> {
+        self.make_with(creation, arguments, &())
     }
 
     /// Has the server make an object.
-    fn make<P: Proxy, E: DeserializeOwned>(
+    fn make_with<P: Proxy, A: Serialize + ?Sized, K: Serialize, E: DeserializeOwned>(
         &self,
-        codec: Codec,
-        typeid: &str,
-        constructor: &str,
-        signature: u32,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+        creation: Creation<'_>,
+        arguments: &A,
+        keywords: &K,
     ) -> Result<P, CallError<E>> {
+        let Creation { typeid, constructor, codec, signature, .. } = creation;
+        let codec = match &self.target {
+            Target::Own(_) => codec,
+            #[cfg(feature = "python")]
+            Target::Python(_) => Codec::Value,
+        };
         let mut payload = Vec::new();
-        let (written, carried) = carriage::outgoing(|| write(&mut payload));
-        written.map_err(|reason| Error::Arguments {
+        let (written, carried) = carriage::outgoing(|| match codec {
+            Codec::Bincode => codec::encode(Codec::Bincode, arguments, &mut payload),
+            Codec::Value => value::encode_arguments(arguments, keywords, &mut payload),
+        });
+        written.map_err(|error| Error::Arguments {
             typeid: typeid.to_owned(),
             method: constructor.to_owned(),
-            reason,
+            reason: error.to_string(),
         })?;
+        let client = match &self.target {
+            Target::Own(client) => client,
+            #[cfg(feature = "python")]
+            Target::Python(link) => {
+                let adapter = creation.of.and_then(self.adapters);
+                let reference = python::create(link, adapter, typeid, constructor, &payload, &carried)?;
+                return Ok(P::from_base(BaseProxy::of_python(reference)));
+            }
+        };
         let request = Request {
             object: ObjectId::SERVER,
             method: &format!("{typeid}::{constructor}"),
@@ -176,7 +259,7 @@ impl Maker {
             carried: &carried,
             timeout: None,
         };
-        let returned = self.client.call(&request)?;
+        let returned = client.call(&request)?;
         match returned.status {
             Status::Returned => Ok(decode(codec, &returned)?),
             Status::Refused => Err(CallError::System(decode(Codec::Bincode, &returned)?)),

@@ -3,6 +3,9 @@
 //! A [`BaseProxy`] knows its object and how to call it: through this process's [`Client`](crate::client::Client) of the object's server, or straight through the
 //! object table when it is used inside that server. Typed proxies (generated, or written by hand) wrap one and add types.
 //!
+//! An object may also be one of a server of Python's; then a call becomes one of CPython's protocol, by Python's own names or by what a shared type's methods come to there
+//! ([`client::python`](crate::client::python)).
+//!
 //! A call waits for its answer, or does not: [`Proxy::defer`] gives a proxy's *deferred twin*, whose methods return a [`Deferred`] at once.
 //!
 //! | file | holds |
@@ -12,6 +15,7 @@
 //! | [`deferred`] | [`Deferred`]: the result of a call that is under way |
 //! | [`maker`] | [`Maker`]: what a constructor of a proxy needs of a manager |
 //! | [`batch`], [`resolve`] | calls that are sent together, and what becomes of them |
+//! | [`target`] | what a manager talks to: a server of this crate, or of Python's |
 //! | [`written`] | a call before it is made |
 //! | [`answered`] | an answer, whichever way it came, and what it means |
 //! | [`travel`] | proxies as serde values: in a call, and on other ways |
@@ -23,6 +27,7 @@ mod deferred;
 mod deferred_base;
 mod maker;
 mod resolve;
+mod target;
 mod travel;
 mod written;
 
@@ -38,6 +43,8 @@ pub use self::deferred_base::DeferredBase;
 pub use self::maker::Maker;
 pub(crate) use self::maker::Typeids;
 pub use self::resolve::Resolve;
+#[cfg(feature = "python")]
+pub(crate) use self::target::Target;
 pub(crate) use self::travel::received;
 use crate::error::Result;
 use crate::object::Referent;

@@ -10,7 +10,11 @@ use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::BaseProxy;
+#[cfg(feature = "python")]
+use super::base::Reference;
 use crate::client::RemoteReference;
+#[cfg(feature = "python")]
+use crate::client::python;
 use crate::codec;
 use crate::error::Result;
 use crate::object::entry::Entry;
@@ -32,6 +36,10 @@ impl Serialize for BaseProxy {
             return serializer.serialize_newtype_struct(codec::PROXY, &index);
         }
         let ticket = self.keep().and_then(Keep::issue);
+        #[cfg(feature = "python")]
+        if matches!(self.reference, Reference::Python(..)) {
+            return Err(S::Error::custom("a proxy of a Python server's object can only be sent to that server"));
+        }
         if ticket.is_none() {
             return Err(S::Error::custom("a proxy whose server is gone, or of another process, can't be sent"));
         }
@@ -70,6 +78,10 @@ impl<'de> Visitor<'de> for Carriage {
         }
         if let Some(entry) = carried.kept::<Entry>() {
             return Ok(BaseProxy::local(entry));
+        }
+        #[cfg(feature = "python")]
+        if let Some(reference) = carried.kept::<python::Reference>() {
+            return Ok(BaseProxy::of_python(reference));
         }
         BaseProxy::redeem(carried.token, carried.ticket).map_err(de::Error::custom)
     }

@@ -17,11 +17,22 @@ pub(super) struct Written<'a> {
     pub(super) payload: Vec<u8>,
     /// The proxies among the arguments.
     pub(super) carried: Vec<Carried>,
+    /// Whether its method is a name that somebody has written, not a typed proxy's.
+    #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the same to servers of this crate"))]
+    pub(super) is_by_name: bool,
 }
 
 impl<'a> Written<'a> {
     /// For a typed method.
-    pub(super) fn typed<A: Serialize + ?Sized>(method: &'a str, signature: u32, arguments: &A) -> Result<Self> {
+    pub(super) fn typed<A: Serialize + ?Sized>(
+        codec: Codec,
+        method: &'a str,
+        signature: u32,
+        arguments: &A,
+    ) -> Result<Self> {
+        if codec == Codec::Value {
+            return Self::by_value(method, arguments);
+        }
         Self::write(method, Codec::Bincode, signature, |out| {
             codec::encode(Codec::Bincode, arguments, out).map_err(Error::unserializable::<A>)
         })
@@ -41,13 +52,14 @@ impl<'a> Written<'a> {
         arguments: &A,
         keywords: &K,
     ) -> Result<Self> {
-        Self::write(method, Codec::Value, 0, |out| {
+        let written = Self::write(method, Codec::Value, 0, |out| {
             value::encode_arguments(arguments, keywords, out).map_err(|error| Error::Arguments {
                 typeid: proxy.token_ref().typeid().to_owned(),
                 method: method.to_owned(),
                 reason: error.to_string(),
             })
-        })
+        });
+        Ok(Self { is_by_name: true, ..written? })
     }
 
     fn write(
@@ -59,6 +71,6 @@ impl<'a> Written<'a> {
         let mut payload = buffer::take();
         let (encoded, carried) = carriage::outgoing(|| encode(&mut payload));
         encoded?;
-        Ok(Self { method, codec, signature, payload, carried })
+        Ok(Self { method, codec, signature, payload, carried, is_by_name: false })
     }
 }

@@ -17,6 +17,8 @@
 #[macro_use]
 mod proxied;
 
+#[cfg(feature = "python")]
+mod adapters;
 mod array;
 mod barrier;
 mod bulk;
@@ -48,6 +50,8 @@ mod value;
 mod waiters;
 mod watched;
 
+#[cfg(feature = "python")]
+pub(crate) use adapters::adapter_of;
 pub use array::{Array, ArrayDeferred, ArrayGuard, ArrayProxy};
 pub use barrier::{Barrier, BarrierDeferred, BarrierMember, BarrierProxy, BrokenBarrierError};
 pub use condition::{Condition, ConditionDeferred, ConditionLock, ConditionProxy};
@@ -78,3 +82,16 @@ pub use semaphore::{
 pub use sequence::{Index, SequenceError, Slice};
 pub use set::{Set, SetDeferred, SetIter, SetOperand, SetProxy};
 pub use value::{SharedValue, ValueDeferred, ValueGuard, ValueProxy};
+
+use crate::proxy::BaseProxy;
+
+/// The base of a proxy of that name, which speaks to objects of Python's as that type does.
+fn adapted(base: BaseProxy, name: &str) -> BaseProxy {
+    #[cfg(feature = "python")]
+    return base.adapted(|| adapter_of(name));
+    #[cfg(not(feature = "python"))]
+    {
+        let _ = name;
+        base
+    }
+}

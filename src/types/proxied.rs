@@ -32,7 +32,7 @@ macro_rules! proxy_type {
             type Deferred<'b> = $deferred<'b $($(, $parameter)+)?>;
 
             fn from_base(base: $crate::proxy::BaseProxy) -> Self {
-                Self { base, holds: std::marker::PhantomData }
+                Self { base: $crate::types::adapted(base, stringify!($name)), holds: std::marker::PhantomData }
             }
 
             fn base(&self) -> &$crate::proxy::BaseProxy {
@@ -82,7 +82,8 @@ macro_rules! proxy_type {
 
         impl<'de $($(, $parameter)+)?> serde::Deserialize<'de> for $name $(<$($parameter),+>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Ok(Self { base: serde::Deserialize::deserialize(deserializer)?, holds: std::marker::PhantomData })
+                let base = $crate::types::adapted(serde::Deserialize::deserialize(deserializer)?, stringify!($name));
+                Ok(Self { base, holds: std::marker::PhantomData })
             }
         }
     };

@@ -112,6 +112,12 @@ impl Slice {
         Self { start, stop, step: None }
     }
 
+    /// Start, stop and step, as Python's `slice` has them.
+    #[cfg(feature = "python")]
+    pub(super) fn ends(self) -> [Option<i64>; 3] {
+        [self.start, self.stop, self.step]
+    }
+
     /// The places that it means in a sequence of that length.
     pub(super) fn within(self, length: usize) -> Result<Places, SequenceError> {
         let step = self.step.unwrap_or(1);

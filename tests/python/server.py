@@ -1,6 +1,8 @@
 """A manager of Python's own, at the address and with the key of the arguments."""
 
+import queue
 import sys
+import time
 from multiprocessing.managers import SyncManager
 
 
@@ -23,11 +25,46 @@ class Account:
         return "Account of " + self.owner
 
 
+    def names(self, *items):
+        return [item.upper() for item in items]
+
+    def fail(self, how):
+        if how == "empty":
+            raise queue.Empty
+        if how == "key":
+            raise KeyError("x")
+        raise ValueError("unknown", how)
+
+    def fail_in_words(self, how):
+        self.fail(how)
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    def open(self, owner):
+        return Account(owner)
+
+    def counting(self, end):
+        def count():
+            yield from range(end)
+            raise LookupError("counted out")
+
+        return count()
+
+
 class Manager(SyncManager):
     pass
 
 
-Manager.register("Account", Account)
+# Before the first start of the server's process: objects that programs ask for by name.
+JOBS = queue.Queue()
+
+Manager.register("Account", Account, method_to_typeid={"open": "OpenAccount", "counting": "Iterator"})
+Manager.register("OpenAccount", create_method=False)
+Manager.register("get_jobs", lambda: JOBS)
+Manager.register("PriorityQueue", queue.PriorityQueue)
+Manager.register("LifoQueue", queue.LifoQueue)
 
 if __name__ == "__main__":
     manager = Manager(address=sys.argv[1], authkey=sys.argv[2].encode())

@@ -1,47 +1,63 @@
-//! Connections to a server of Python's, and the messages on them.
+//! The connections to one server of Python's.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::proxy::{PythonProxy, Reference};
+use super::super::Route;
+use super::exception::Exception;
+use super::message::{self, Reply, Request};
 use crate::address::Address;
-use crate::authkey::Authkey;
-use crate::codec::pickle::{Graph, Id, Make, Node, ProxyName, Translation, append_value, write};
-use crate::codec::value::parts::{self, Kind, Shape};
-use crate::codec::{self, Codec, CodecError, value};
 use crate::error::{Error, RemoteError, Result};
-use crate::handshake;
+use crate::handshake::{self, HandshakeError};
 use crate::protocol::ServerId;
-use crate::protocol::carriage::{self, Carried};
-use crate::protocol::limits::{HANDSHAKE_TIME, MAX_FRAME};
+use crate::protocol::limits::MAX_FRAME;
 use crate::sys::fork::{ForkMutex, Stamp};
 use crate::sys::poll::{self, Interest};
 use crate::sys::thread;
-use crate::transport::{self, Connection, Progress};
+use crate::transport::{self, Connection, Progress, TransportError};
 
-/// The module of everything that belongs to the protocol itself.
-const MANAGERS: &str = "multiprocessing.managers";
+/// How long [`Link::settle`] looks away while references are given back.
+const GLANCE: Duration = Duration::from_millis(1);
 
-/// How a server is reached, and the connections to it that rest.
-pub(super) struct Link {
-    address: Address,
-    authkey: Authkey,
+/// The way to one server.
+pub struct Link {
+    route: Route,
+    address: Arc<str>,
     /// Stands for the server in this process's tokens; Python's servers have no id.
-    pub(super) server: ServerId,
+    server: ServerId,
     /// Connections that take calls, by the threads that made them: a server of Python's has a thread for each, which is what owns an `RLock`.
     resting: ForkMutex<Resting>,
-    /// References to be given back, and whether a thread does so.
-    pub(super) returned: ForkMutex<(Vec<String>, bool)>,
+    returned: ForkMutex<Returned>,
 }
 
 struct Resting {
     stamp: Stamp,
     connections: HashMap<u64, Connection>,
+}
+
+/// References to be given back.
+struct Returned {
+    stamp: Stamp,
+    idents: Vec<String>,
+    /// Whether a thread does so.
+    runs: bool,
+    /// How many have been.
+    done: u64,
+}
+
+impl Returned {
+    /// Those of this process: a forked child gives back nothing of its parent's.
+    fn own(&mut self) -> &mut Self {
+        if !self.stamp.is_current() {
+            *self = Self { stamp: Stamp::now(), idents: Vec::new(), runs: false, done: 0 };
+        }
+        self
+    }
 }
 
 impl fmt::Debug for Link {
@@ -51,254 +67,250 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn new(address: Address, authkey: Authkey) -> Self {
-        let resting = Resting { stamp: Stamp::now(), connections: HashMap::new() };
-        Self {
-            address,
-            authkey,
+    /// Sees that there is a server of Python's at `route`, with the same key. Blocks until it has answered, at most the route's `handshake_time`.
+    pub fn connect(route: Route) -> Result<Arc<Self>> {
+        let stamp = Stamp::now();
+        let link = Arc::new(Self {
+            address: route.address.to_string().into(),
+            route,
             server: ServerId::random(),
-            resting: ForkMutex::new(resting),
-            returned: ForkMutex::new((Vec::new(), false)),
-        }
+            resting: ForkMutex::new(Resting { stamp, connections: HashMap::new() }),
+            returned: ForkMutex::new(Returned { stamp, idents: Vec::new(), runs: false, done: 0 }),
+        });
+        link.ping()?;
+        Ok(link)
     }
 
-    pub(super) fn address(&self) -> &Address {
+    /// Where the server is reached.
+    pub fn address(&self) -> &Arc<str> {
         &self.address
     }
 
-    fn connect(&self) -> Result<Connection> {
-        let deadline = Instant::now() + HANDSHAKE_TIME;
-        let connection = transport::connect(&self.address, deadline).map_err(|error| error.at(&self.address))?;
-        let authenticated = handshake::authenticate_at_python(connection, &self.authkey, deadline);
-        let mut connection = authenticated.map_err(|error| error.with(&self.address))?;
+    /// The same, as what it is.
+    pub(super) fn place(&self) -> &Address {
+        &self.route.address
+    }
+
+    /// What stands for the server in tokens.
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
+    fn open(&self, deadline: Option<Instant>) -> Result<Connection> {
+        let handshake = Instant::now() + self.route.handshake_time;
+        let deadline = deadline.map_or(handshake, |deadline| deadline.min(handshake));
+        let connection = transport::connect(&self.route.address, deadline).map_err(|error| error.at(&self.address))?;
+        let authenticated = handshake::authenticate_at_python(connection, &self.route.authkey, deadline);
+        let mut connection = authenticated.map_err(|error| match error {
+            // It was there a moment ago.
+            HandshakeError::Closed => TransportError::Closed.at(&self.address),
+            error => error.with(&self.route.address),
+        })?;
         connection.receiver.set_limit(MAX_FRAME);
         Ok(connection)
     }
 
-    fn exchange(&self, connection: &mut Connection, request: &[u8]) -> Result<Vec<u8>> {
-        let failed = |error: transport::TransportError| error.at(&self.address);
+    /// A connection that takes calls.
+    fn open_for_calls(self: &Arc<Self>, deadline: Option<Instant>) -> Result<Connection> {
+        let mut connection = self.open(deadline)?;
+        let name = message::text(&format!("{}|{}", std::process::id(), thread::number()));
+        let accept = Request { arguments: &[&name], ..Request::plain("accept_connection") };
+        let frame = self.exchange(&mut connection, &accept.pickle(self)?, deadline)?;
+        settled(Reply::read(&frame, self)?)?;
+        Ok(connection)
+    }
+
+    fn exchange(&self, connection: &mut Connection, request: &[u8], deadline: Option<Instant>) -> Result<Vec<u8>> {
+        let begin = Instant::now();
+        let failed = |error: TransportError| error.at(&self.address);
         let mut sent = connection.sender.send(&[request]).map_err(failed)?;
         loop {
             if let Some(frame) = connection.receiver.next().map_err(failed)? {
                 return Ok(frame);
             }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Error::Timeout { after: begin.elapsed() });
+            }
             let interest = if sent == Progress::Pending { Interest::ReadWrite } else { Interest::Read };
-            poll::wait_one(connection.fd(), interest, None)
+            poll::wait_one(connection.fd(), interest, left)
                 .map_err(|error| Error::io("waiting for an answer", error))?;
             sent = connection.sender.flush().map_err(failed)?;
         }
     }
 
-    /// Asks the server itself, on a connection of its own.
-    pub(super) fn ask(self: &Arc<Self>, written: &Written) -> Result<Reply> {
-        let request = written.pickle(self)?;
-        let frame = self.exchange(&mut self.connect()?, &request)?;
+    /// Asks the server itself, on a connection of its own, which it closes behind its answer.
+    pub(super) fn ask(self: &Arc<Self>, request: &Request<'_>) -> Result<std::result::Result<Reply, Exception>> {
+        let request = request.pickle(self)?;
+        let frame = self.exchange(&mut self.open(None)?, &request, None)?;
         Reply::read(&frame, self)
+    }
+
+    fn ask_plainly<R: DeserializeOwned>(self: &Arc<Self>, method: &str) -> Result<R> {
+        settled(self.ask(&Request::plain(method))?)?.decode()
     }
 
     /// Calls a method, on this thread's connection.
-    pub(super) fn call(self: &Arc<Self>, written: &Written) -> Result<Reply> {
-        let request = written.pickle(self)?;
-        let thread = thread::number();
-        let resting = {
-            let mut resting = self.resting.lock();
-            if !resting.stamp.is_current() {
-                // A forked child's copies are its parent's.
-                *resting = Resting { stamp: Stamp::now(), connections: HashMap::new() };
-            }
-            resting.connections.remove(&thread)
-        };
-        let mut connection = match resting {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<std::result::Result<Reply, Exception>> {
+        let request = request.pickle(self)?;
+        let mut connection = match self.take_resting() {
             Some(connection) => connection,
-            None => {
-                let mut connection = self.connect()?;
-                let name = format!("{}|{thread}", std::process::id());
-                let accept = Written::plain(None, "accept_connection", &[&name])?.pickle(self)?;
-                Reply::read(&self.exchange(&mut connection, &accept)?, self)?;
-                connection
-            }
+            None => self.open_for_calls(deadline)?,
         };
-        // One that failed is not used again: what comes on it might be the answer to this.
-        let frame = self.exchange(&mut connection, &request)?;
-        self.resting.lock().connections.insert(thread, connection);
+        // One that failed is not put back.
+        let frame = self.exchange(&mut connection, &request, deadline)?;
+        self.put_resting(connection);
         Reply::read(&frame, self)
     }
-}
 
-/// A request, before it is pickled.
-pub(super) struct Written {
-    ident: Option<String>,
-    method: String,
-    /// Values.
-    arguments: Vec<Vec<u8>>,
-    keywords: Vec<Vec<u8>>,
-    carried: Vec<Carried>,
-}
-
-impl Written {
-    /// With arguments and keywords of any types; `first` comes before them.
-    pub(super) fn new<A: Serialize, K: Serialize>(
-        ident: Option<&str>,
-        method: &str,
-        first: Option<&str>,
-        arguments: &A,
-        keywords: &K,
-    ) -> Result<Self> {
-        let wrong = |what: &str| Error::Arguments {
-            typeid: first.unwrap_or("object").to_owned(),
-            method: method.to_owned(),
-            reason: what.to_owned(),
-        };
-        let mut bytes = (Vec::new(), Vec::new());
-        let (encoded, carried) = carriage::outgoing(|| {
-            codec::encode(Codec::Value, arguments, &mut bytes.0)?;
-            codec::encode(Codec::Value, keywords, &mut bytes.1)
-        });
-        encoded.map_err(Error::unserializable::<A>)?;
-        let mut given = match parts::shape(&bytes.0) {
-            Ok(Shape::None) => Vec::new(),
-            Ok(Shape::Container(Kind::Tuple | Kind::List, elements)) => {
-                elements.into_iter().map(|element| element.into_owned()).collect()
-            }
-            _ => return Err(wrong("arguments must be a tuple")),
-        };
-        if let Some(first) = first {
-            let mut typeid = Vec::new();
-            codec::encode(Codec::Value, first, &mut typeid).map_err(Error::unserializable::<str>)?;
-            given.insert(0, typeid);
+    fn take_resting(&self) -> Option<Connection> {
+        let mut resting = self.resting.lock();
+        if !resting.stamp.is_current() {
+            // A forked child's copies are its parent's.
+            *resting = Resting { stamp: Stamp::now(), connections: HashMap::new() };
         }
-        let keywords = match parts::shape(&bytes.1) {
-            Ok(Shape::None) => Vec::new(),
-            Ok(Shape::Container(Kind::Dict, entries)) => entries.into_iter().map(|entry| entry.into_owned()).collect(),
-            _ => return Err(wrong("keyword arguments must be a map or a struct")),
-        };
-        Ok(Self { ident: ident.map(str::to_owned), method: method.to_owned(), arguments: given, keywords, carried })
+        resting.connections.remove(&thread::number())
     }
 
-    /// With arguments that are strs.
-    pub(super) fn plain(ident: Option<&str>, method: &str, arguments: &[&str]) -> Result<Self> {
-        Self::new(ident, method, None, &arguments, &())
-    }
-
-    fn pickle(&self, link: &Link) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        self.append(link, &mut out).map_err(Error::unserializable::<Self>)?;
-        Ok(out)
-    }
-
-    fn append(&self, link: &Link, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let value = |bytes: &[u8], out: &mut Vec<u8>| {
-            append_value(bytes, out, &mut |index, out| {
-                let reference = self.carried.get(index as usize).and_then(Carried::kept::<Reference>);
-                let reference = reference.filter(|reference| reference.is_of(link));
-                let reference = reference.ok_or_else(|| CodecError::other("a proxy of another server's object"))?;
-                reference.append(out);
-                Ok(())
-            })
-        };
-        write::begin(out);
-        write::begin_tuple(out, 4);
-        match &self.ident {
-            Some(ident) => write::str(out, ident),
-            None => write::none(out),
-        }
-        write::str(out, &self.method);
-        write::begin_tuple(out, self.arguments.len());
-        self.arguments.iter().try_for_each(|argument| value(argument, out))?;
-        write::end_tuple(out, self.arguments.len());
-        write::begin_dict(out);
-        self.keywords.iter().try_for_each(|keyword| value(keyword, out))?;
-        write::end_dict(out);
-        write::end_tuple(out, 4);
-        write::end(out);
-        Ok(())
-    }
-}
-
-/// A result, as a value with the proxies in it.
-pub(super) struct Reply {
-    value: Vec<u8>,
-    carried: Vec<Carried>,
-}
-
-impl Reply {
-    /// Reads a frame; an exception is an error.
-    fn read(frame: &[u8], link: &Arc<Link>) -> Result<Self> {
-        let broken = |error: CodecError| Error::protocol(format!("the server's answer can't be read: {error}"));
-        let graph = Graph::read(frame).map_err(broken)?;
-        let shape = || Error::protocol("the server's answer is no pair of kind and contents");
-        let Some(&[kind, payload]) = graph.tuple(graph.root()) else { return Err(shape()) };
-        let text = |id: Id| graph.text(id).unwrap_or_default().to_owned();
-        match graph.text(kind).ok_or_else(shape)? {
-            "#RETURN" => Self::translate(&graph, payload, link),
-            "#PROXY" => {
-                let Some(&[_, token]) = graph.tuple(payload) else { return Err(shape()) };
-                let name = ProxyName::of_token(&graph, token).ok_or_else(shape)?;
-                let proxy = PythonProxy::new(link, name.typeid, name.id)?;
-                link.ask(&Written::plain(None, "decref", &[name.id])?)?;
-                let mut value = Vec::new();
-                let (encoded, carried) = carriage::outgoing(|| codec::encode(Codec::Value, &proxy, &mut value));
-                encoded.map_err(broken)?;
-                Ok(Self { value, carried })
-            }
-            "#ERROR" => Err(Error::Remote(raised(&graph, payload))),
-            "#TRACEBACK" => {
-                let traceback = text(payload);
-                let last = traceback.trim_end().lines().last().unwrap_or_default().to_owned();
-                let kind = format!("{MANAGERS}.RemoteError");
-                Err(Error::Remote(RemoteError { kind, message: last, causes: vec![traceback] }))
-            }
-            "#UNSERIALIZABLE" => {
-                Err(Error::Unserializable { type_name: "the method's result".to_owned(), reason: text(payload) })
-            }
-            other => Err(Error::protocol(format!("the server's answer is of an unknown kind {other:?}"))),
+    fn put_resting(self: &Arc<Self>, connection: Connection) {
+        // A thread that is ending already has no use for it.
+        if Ending::remember(self) {
+            self.resting.lock().connections.insert(thread::number(), connection);
         }
     }
 
-    fn translate(graph: &Graph<'_>, id: Id, link: &Arc<Link>) -> Result<Self> {
-        let mut names: Vec<(String, String)> = Vec::new();
-        let mut value = Vec::new();
-        let mut known = |name: &ProxyName<'_>| {
-            names.push((name.typeid.to_owned(), name.id.to_owned()));
-            u32::try_from(names.len() - 1).ok()
-        };
-        let translated = Translation::new(graph, &mut known).append(id, &mut value);
-        translated.map_err(|error| Error::protocol(error.to_string()))?;
-        let carried = names.iter().map(|(typeid, ident)| Ok(PythonProxy::new(link, typeid, ident)?.carried()));
-        Ok(Self { value, carried: carried.collect::<Result<_>>()? })
+    /// Asks whether the server answers.
+    pub fn ping(self: &Arc<Self>) -> Result<()> {
+        self.ask_plainly("dummy")
     }
 
-    pub(super) fn decode<R: DeserializeOwned>(&self, _: &Link) -> Result<R> {
-        let decoded = carriage::incoming(&self.carried, || codec::decode(Codec::Value, &self.value));
-        decoded.map_err(Error::unserializable::<R>)
+    /// How many objects live in the server.
+    pub fn number_of_objects(self: &Arc<Self>) -> Result<u64> {
+        self.ask_plainly("number_of_objects")
+    }
+
+    /// What lives in the server, in Python's words.
+    pub fn debug_info(self: &Arc<Self>) -> Result<String> {
+        self.ask_plainly("debug_info")
+    }
+
+    /// Asks the server to end, and waits until it has; false where it has not after `timeout`.
+    pub fn shut_down(self: &Arc<Self>, timeout: Duration) -> Result<bool> {
+        let lifeline = self.open_for_calls(None)?;
+        self.ask_plainly::<()>("shutdown")?;
+        self.await_hang_up(&lifeline, Some(timeout))
+    }
+
+    /// Waits until the server has ended; false where it has not after `timeout`.
+    pub fn await_server(self: &Arc<Self>, timeout: Option<Duration>) -> Result<bool> {
+        match self.open_for_calls(None) {
+            Ok(lifeline) => self.await_hang_up(&lifeline, timeout),
+            Err(Error::ServerGone { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn await_hang_up(&self, lifeline: &Connection, timeout: Option<Duration>) -> Result<bool> {
+        // Nothing is asked on it, so that all there is to be read is its end.
+        let ready = poll::wait_one(lifeline.fd(), Interest::Read, timeout);
+        Ok(ready.map_err(|error| Error::io("waiting for the server", error))?.any())
+    }
+
+    /// Has a reference given back, from a thread of its own: a drop does not wait.
+    pub(super) fn give_back(self: &Arc<Self>, ident: String) {
+        let begins = {
+            let mut returned = self.returned.lock();
+            let returned = returned.own();
+            returned.idents.push(ident);
+            !std::mem::replace(&mut returned.runs, true)
+        };
+        if !begins {
+            return;
+        }
+        let link = Arc::clone(self);
+        let give_back = move || {
+            loop {
+                let next = {
+                    let mut returned = link.returned.lock();
+                    let next = returned.idents.pop();
+                    returned.runs = next.is_some();
+                    next
+                };
+                let Some(ident) = next else { return };
+                let ident = message::text(&ident);
+                // A server that is gone has nothing left to be given back.
+                let _ = link.ask(&Request { arguments: &[&ident], ..Request::plain("decref") });
+                link.returned.lock().done += 1;
+            }
+        };
+        if thread::spawn("multiproc-python", give_back).is_err() {
+            self.returned.lock().runs = false;
+        }
+    }
+
+    /// Waits until all that was dropped has been given back, as long as the server takes no longer than `patience` for each: a process that ends before has not said it.
+    pub fn settle(&self, patience: Duration) {
+        let (mut last, mut since) = (0, Instant::now());
+        loop {
+            let (done, runs) = {
+                let mut returned = self.returned.lock();
+                let returned = returned.own();
+                (returned.done, returned.runs)
+            };
+            if done != last {
+                (last, since) = (done, Instant::now());
+            }
+            if !runs || since.elapsed() >= patience {
+                return;
+            }
+            std::thread::sleep(GLANCE);
+        }
     }
 }
 
-/// What an exception says.
-fn raised(graph: &Graph<'_>, id: Id) -> RemoteError {
-    let kind = graph.class(id).into_owned();
-    let Node::Object(object) = graph.get(id) else {
-        return RemoteError { message: kind.clone(), kind, causes: Vec::new() };
-    };
-    let (Make::Call(_, arguments) | Make::New(_, arguments) | Make::NewWith(_, arguments, _)) = object.make;
-    let arguments = graph.tuple(arguments).unwrap_or_default();
-    let mut none = |_: &ProxyName<'_>| None;
-    let mut translation = Translation::new(graph, &mut none);
-    let shown: Vec<_> = arguments
-        .iter()
-        .map(|id| {
-            let mut bytes = Vec::new();
-            match (graph.text(*id), translation.append(*id, &mut bytes)) {
-                // A lone text is the message itself, but for a key.
-                (Some(text), _) if arguments.len() == 1 && kind != "builtins.KeyError" => text.to_owned(),
-                (_, Ok(())) => value::display(&bytes).to_string(),
-                (_, Err(error)) => format!("<{error}>"),
+/// What the server itself says instead of an answer, as an error.
+pub(super) fn settled(asked: std::result::Result<Reply, Exception>) -> Result<Reply> {
+    asked.map_err(|exception| Error::Remote(RemoteError::from(exception)))
+}
+
+/// Closes a thread's connections when the thread ends: each holds a thread of the server's.
+struct Ending {
+    thread: u64,
+    links: Vec<Weak<Link>>,
+}
+
+thread_local! {
+    static ENDING: RefCell<Ending> = const { RefCell::new(Ending { thread: 0, links: Vec::new() }) };
+}
+
+impl Ending {
+    /// Notes that this thread has a connection; false where it is ending.
+    fn remember(link: &Arc<Link>) -> bool {
+        let note = |ending: &RefCell<Self>| {
+            let mut ending = ending.borrow_mut();
+            let thread = thread::number();
+            if ending.thread != thread {
+                // Another process's.
+                *ending = Self { thread, links: Vec::new() };
             }
-        })
-        .collect();
-    let message = match &shown[..] {
-        [one] => one.clone(),
-        several => format!("({})", several.join(", ")),
-    };
-    RemoteError { kind, message, causes: Vec::new() }
+            if !ending.links.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(link))) {
+                ending.links.retain(|known| known.strong_count() > 0);
+                ending.links.push(Arc::downgrade(link));
+            }
+        };
+        ENDING.try_with(note).is_ok()
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        for link in self.links.iter().filter_map(Weak::upgrade) {
+            let connection = link.resting.lock().connections.remove(&self.thread);
+            drop(connection);
+        }
+    }
 }

@@ -14,6 +14,9 @@ const SLACK: usize = 64;
 /// The bytes of single values.
 pub type Parts<'a> = Vec<Cow<'a, [u8]>>;
 
+/// Names, each with the bytes of a value.
+pub type Named<'a> = Vec<(&'a str, &'a [u8])>;
+
 /// What a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -116,6 +119,33 @@ pub fn shape(bytes: &[u8]) -> Result<Shape<'_>, CodecError> {
             Shape::Container(kind, parts.collect::<Result<_, _>>()?)
         }
     })
+}
+
+/// The arguments of a dynamic call: those by position, and those by name.
+///
+/// # Errors
+/// Where `bytes` are no such arguments.
+pub fn arguments(bytes: &[u8]) -> Result<(Parts<'_>, Named<'_>), CodecError> {
+    let wrong = |what: &str, found: &Shape<'_>| CodecError::mismatch(what, found.type_name());
+    let mut reader = Reader::new(bytes);
+    let positional = match shape(reader.skip(MAX_DEPTH)?)? {
+        Shape::None => Vec::new(),
+        Shape::Container(Kind::Tuple | Kind::List, parts) => parts,
+        found => return Err(wrong("a tuple or list of arguments", &found)),
+    };
+    let mut keywords = Vec::new();
+    match reader.head()? {
+        Head::None => {}
+        Head::Container(Family::Map, count) => {
+            for _ in 0..count {
+                let name = reader.str()?.ok_or_else(|| wrong("a keyword", &Shape::None))?;
+                keywords.push((name, reader.skip(MAX_DEPTH)?));
+            }
+        }
+        head => return Err(CodecError::mismatch("a dict of keyword arguments", head.describe())),
+    }
+    reader.finish()?;
+    Ok((positional, keywords))
 }
 
 /// A container of these values.

@@ -106,7 +106,9 @@ impl<K: Datum, V: Datum> DictProxy<K, V> {
     /// The value of a key, which is set to `value` if it has none.
     #[doc(alias = "setdefault")]
     pub fn get_or_insert(&self, key: impl Encodes<K>, value: V) -> Result<V> {
-        Ok(self.insert_if_absent(key, &value)?.unwrap_or(value))
+        let arguments = (sent::<K, _>(&key), sent::<V, _>(&value));
+        let there: Slot<V> = self.base().invoke_by_value("get_or_insert", &arguments)?;
+        Ok(there.into_inner().unwrap_or(value))
     }
 
     /// Removes a key; its value back, or `default` where it had none.

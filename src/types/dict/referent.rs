@@ -308,6 +308,8 @@ impl Referent for Dict {
         table.dynamic("insert", &["key", "value"], Self::insert);
         table.dynamic("assign", &["key", "value"], Self::assign);
         table.dynamic("insert_if_absent", &["key", "value"], Self::insert_if_absent);
+        // The same here; of a dict of Python's nobody learns whether the key had that very value before.
+        table.dynamic("get_or_insert", &["key", "value"], Self::insert_if_absent);
         table.dynamic("remove", &["key"], Self::remove);
         table.dynamic("contains_key", &["key"], Self::contains_key);
         table.dynamic("len", &[], Self::len);
