@@ -25,9 +25,10 @@ use crate::protocol::request::RequestHead;
 use crate::protocol::token::WireToken;
 use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
 use crate::sys::buffer;
+use crate::sys::bytes::LARGE as LARGE_ARGUMENTS;
 use crate::sys::poll::{self, Interest};
 use crate::sys::thread;
-use crate::transport::{Hints, Progress, TransportError};
+use crate::transport::{Hints, Progress, Sender, TransportError};
 
 /// How long a caller that has given up waits for the call's final answer. One who was told of a timeout earlier has had it.
 pub const FAREWELL: Duration = Duration::from_millis(250);
@@ -42,8 +43,8 @@ pub struct Request<'a> {
     pub codec: Codec,
     /// The structural hash of the method's types; 0 for none.
     pub signature: u32,
-    /// The arguments.
-    pub payload: &'a [u8],
+    /// The arguments. Taken out where they are large, and have to wait for room.
+    pub payload: &'a mut Vec<u8>,
     /// The proxies in them.
     pub carried: &'a [Carried],
     /// How long the caller waits.
@@ -66,6 +67,19 @@ impl Request<'_> {
             return Err(Error::protocol("more than 65,535 proxies in one call, or a method name as long"));
         }
         Ok(tokens)
+    }
+
+    /// Sends it; `head` and `tokens` are what stands before the arguments. Large arguments are not copied when they have to wait for room.
+    pub(super) fn send(
+        &mut self,
+        head: &[u8],
+        tokens: &[u8],
+        sender: &mut Sender,
+    ) -> std::result::Result<Progress, TransportError> {
+        if self.payload.len() < LARGE_ARGUMENTS {
+            return sender.send(&[head, tokens, self.payload]);
+        }
+        sender.send_body(&[head, tokens].concat(), &mut std::mem::take(self.payload).into())
     }
 
     /// Writes what stands before the tokens.
@@ -121,7 +135,7 @@ impl Returned {
 
 impl Client {
     /// Makes a call and waits for its answer: as long as it takes, or as `timeout` says. Ends within 1 s of the server's death.
-    pub fn call(self: &Arc<Self>, request: &Request<'_>) -> Result<Returned> {
+    pub fn call(self: &Arc<Self>, request: &mut Request<'_>) -> Result<Returned> {
         self.check_own()?;
         let begin = Instant::now();
         let taken = self.take_link(request.timeout.map(|timeout| begin + timeout));
@@ -145,9 +159,16 @@ impl Client {
         let mut payload = Vec::new();
         codec::encode(Codec::Bincode, arguments, &mut payload).map_err(Error::unserializable::<A>)?;
         let (object, method) = (ObjectId::SERVER, command.name());
-        let request =
-            Request { object, method, codec: Codec::Bincode, signature: 0, payload: &payload, carried: &[], timeout };
-        let returned = self.call(&request)?;
+        let request = &mut Request {
+            object,
+            method,
+            codec: Codec::Bincode,
+            signature: 0,
+            payload: &mut payload,
+            carried: &[],
+            timeout,
+        };
+        let returned = self.call(request)?;
         if returned.status == Status::Returned {
             return codec::decode(Codec::Bincode, returned.payload()).map_err(Error::unserializable::<R>);
         }
@@ -223,7 +244,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    fn run(&mut self, request: &Request<'_>, after: u64, begin: Instant) -> std::result::Result<Returned, Broken> {
+    fn run(&mut self, request: &mut Request<'_>, after: u64, begin: Instant) -> std::result::Result<Returned, Broken> {
         self.send(request, after, begin)?;
         let deadline = request.timeout.map(|timeout| begin + timeout);
         if let Some(returned) = self.wait(deadline)? {
@@ -243,7 +264,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn send(&mut self, request: &Request<'_>, after: u64, now: Instant) -> std::result::Result<(), Broken> {
+    fn send(&mut self, request: &mut Request<'_>, after: u64, now: Instant) -> std::result::Result<(), Broken> {
         let tokens = request.tokens(self.client)?;
         self.request = self.link.tally.next_request();
         let Link { stream, upgrade, wait, .. } = &mut self.link;
@@ -253,7 +274,7 @@ impl Exchange<'_> {
         called.map_err(|error| self.broken(&error))?;
         let Link { stream, tally, head, .. } = &mut self.link;
         request.write_head(self.request, after, tally.acknowledge(), head);
-        let sent = stream.sender.send(&[head, &tokens, request.payload]);
+        let sent = request.send(head, &tokens, &mut stream.sender);
         let _: Progress = sent.map_err(|error| self.broken(&error))?;
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::parked::Parked;
 use crate::codec::{self, Codec};
 use crate::error::Error;
-use crate::protocol::carriage::Carried;
+use crate::protocol::carriage::{Carried, Detached};
 use crate::protocol::reply::Status;
 use crate::protocol::{RequestId, carriage};
+use crate::sys::bytes::SharedBytes;
 
 /// Puts back what a reply moved to a client that never got it.
 pub type PutBack = Box<dyn FnOnce() + Send>;
@@ -17,8 +18,10 @@ pub type PutBack = Box<dyn FnOnce() + Send>;
 pub struct Answer {
     /// Result, the method's error, or the system's.
     pub status: Status,
-    /// The encoded value.
+    /// The encoded value, or what of it stands before `body`.
     pub payload: Vec<u8>,
+    /// The rest of the value, where it lies somewhere for good. Only for those who [take](Replier::takes_bodies) it.
+    pub body: Option<SharedBytes>,
     /// The proxies in it, each kept alive until the reply has been written and its receiver's lease holds it.
     pub carried: Vec<Carried>,
     /// What is to be done if the receiver never takes the reply in.
@@ -32,18 +35,63 @@ impl Answer {
         if codec::encode(Codec::Bincode, error, &mut payload).is_err() {
             payload.clear();
         }
-        Self { status: Status::Refused, payload, carried: Vec::new(), put_back: None }
+        Self { status: Status::Refused, payload, body: None, carried: Vec::new(), put_back: None }
     }
 
     /// An encoded value, or the system error that says why it can't be encoded.
-    pub fn encode<T: serde::Serialize + ?Sized>(codec: Codec, status: Status, value: &T, mut payload: Vec<u8>) -> Self {
-        payload.clear();
-        let (written, carried) = carriage::outgoing(|| codec::encode(codec, value, &mut payload));
-        match written {
-            Ok(()) => Self { status, payload, carried, put_back: None },
-            Err(error) => Self::refused(&Error::unserializable::<T>(error)),
-        }
+    pub fn encode<T: serde::Serialize + ?Sized>(codec: Codec, status: Status, value: &T, payload: Vec<u8>) -> Self {
+        Self::written(codec, status, value, payload, false)
     }
+
+    /// The same, as it is best for that replier.
+    pub fn encode_for<T: serde::Serialize + ?Sized>(
+        replier: &dyn Replier,
+        codec: Codec,
+        status: Status,
+        value: &T,
+        payload: Vec<u8>,
+    ) -> Self {
+        Self::written(codec, status, value, payload, codec == Codec::Value && replier.takes_bodies())
+    }
+
+    fn written<T: serde::Serialize + ?Sized>(
+        codec: Codec,
+        status: Status,
+        value: &T,
+        mut payload: Vec<u8>,
+        may_detach: bool,
+    ) -> Self {
+        payload.clear();
+        let (written, carried, detached) =
+            carriage::outgoing_in_parts(may_detach, || codec::encode(codec, value, &mut payload));
+        if let Err(error) = written {
+            return Self::refused(&Error::unserializable::<T>(error));
+        }
+        let (payload, body) = assembled(payload, detached);
+        Self { status, payload, body, carried, put_back: None }
+    }
+}
+
+/// A payload with what was detached from it: the last of it apart if nothing else was, or else all in one.
+fn assembled(payload: Vec<u8>, mut detached: Vec<Detached>) -> (Vec<u8>, Option<SharedBytes>) {
+    if let [(place, _)] = *detached
+        && place == payload.len()
+    {
+        return (payload, detached.pop().map(|(_, body)| body));
+    }
+    if detached.is_empty() {
+        return (payload, None);
+    }
+    let length = payload.len() + detached.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let mut whole = Vec::with_capacity(length);
+    let mut done = 0;
+    for (place, bytes) in detached {
+        whole.extend_from_slice(&payload[done..place]);
+        whole.extend_from_slice(&bytes);
+        done = place;
+    }
+    whole.extend_from_slice(&payload[done..]);
+    (whole, None)
 }
 
 /// Where answers go: a session of a client, or a caller inside the server.
@@ -52,6 +100,11 @@ impl Answer {
 pub trait Replier: Send + Sync {
     /// Sends `answer` to whoever asked `request`.
     fn reply(&self, request: RequestId, answer: Answer);
+
+    /// Whether an answer's `body` is sent from where it lies. Others get all of it in the payload.
+    fn takes_bodies(&self) -> bool {
+        false
+    }
 
     /// The request is not answered yet, and may be given up by its caller, by the caller's death, or at the deadline, from now on.
     fn park(&self, request: RequestId, parked: Arc<Parked>, deadline: Option<Instant>);

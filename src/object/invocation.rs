@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 use std::fmt::{Debug, Display};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::de::Deserialize;
@@ -22,6 +23,7 @@ use crate::error::{Error, RemoteError};
 use crate::protocol::carriage::{self, Carried};
 use crate::protocol::reply::Status;
 use crate::sys::buffer;
+use crate::sys::bytes::LARGE;
 
 /// One call, while its method runs.
 ///
@@ -29,9 +31,49 @@ use crate::sys::buffer;
 pub struct Invocation<'call> {
     call: &'call mut Call,
     arguments: &'call [u8],
+    memory: &'call Memory,
     table: &'call Arc<Table>,
     target: Target<'call>,
     answer: Option<Answer>,
+}
+
+/// The memory that a call came in, beside the call while its method runs: methods may borrow from it, and keep a large part of it.
+pub(super) enum Memory {
+    Small(Vec<u8>),
+    Large(Arc<Vec<u8>>),
+}
+
+impl Memory {
+    /// A call's own.
+    pub(super) fn of(call: &mut Call) -> Self {
+        let frame = std::mem::take(&mut call.frame);
+        if frame.len() < LARGE { Self::Small(frame) } else { Self::Large(Arc::new(frame)) }
+    }
+
+    fn shared(&self) -> Option<&Arc<Vec<u8>>> {
+        match self {
+            Self::Small(_) => None,
+            Self::Large(memory) => Some(memory),
+        }
+    }
+
+    /// Gives it up, where nobody kept anything of it.
+    pub(super) fn give_up(self) {
+        if let Self::Small(memory) = self {
+            buffer::give(memory);
+        }
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(memory) => memory,
+            Self::Large(memory) => memory,
+        }
+    }
 }
 
 /// What is called, for messages and keyword arguments.
@@ -44,14 +86,15 @@ pub(super) struct Target<'call> {
 }
 
 impl<'call> Invocation<'call> {
-    /// `arguments` are the bytes of the call's payload, taken out so that methods can borrow from them.
+    /// `memory` is the [call's](Memory::of).
     pub(super) fn new(
         call: &'call mut Call,
-        arguments: &'call [u8],
+        memory: &'call Memory,
         table: &'call Arc<Table>,
         target: Target<'call>,
     ) -> Self {
-        Self { call, arguments, table, target, answer: None }
+        let arguments = &memory[call.payload.clone()];
+        Self { call, arguments, memory, table, target, answer: None }
     }
 
     /// The answer that was written; `None` where a responder was taken.
@@ -93,8 +136,8 @@ impl<'call> Invocation<'call> {
 
     /// Decodes the arguments: a tuple, which may borrow from the call.
     pub fn arguments<A: Deserialize<'call>>(&mut self) -> Result<A, Failure> {
-        let Self { call, arguments, target, .. } = self;
-        let decoded = carriage::incoming(&call.carried, || match call.codec {
+        let Self { call, arguments, memory, target, .. } = self;
+        let decoded = carriage::incoming_in(memory.shared(), &call.carried, || match call.codec {
             Codec::Bincode => codec::decode(Codec::Bincode, arguments),
             Codec::Value => value::decode_arguments(arguments, target.parameters),
         });
@@ -108,7 +151,8 @@ impl<'call> Invocation<'call> {
     }
 
     fn write<T: Serialize + ?Sized>(&mut self, status: Status, value: &T) -> Answered {
-        self.answer = Some(Answer::encode(self.call.codec, status, value, buffer::take()));
+        let call = &*self.call;
+        self.answer = Some(Answer::encode_for(&*call.replier, call.codec, status, value, buffer::take()));
         Answered(())
     }
 

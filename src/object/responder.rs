@@ -133,10 +133,10 @@ impl<T, E> Responder<T, E> {
         }
     }
 
-    fn finish(mut self, make: impl FnOnce(Codec) -> Answer) {
+    fn finish<V: Serialize>(mut self, status: Status, value: &V, put_back: Option<PutBack>) {
         if let Some(inner) = self.inner.take() {
-            let answer = make(inner.codec);
-            inner.conclude(answer);
+            let answer = Answer::encode_for(&*inner.replier, inner.codec, status, value, Vec::new());
+            inner.conclude(Answer { put_back, ..answer });
         }
     }
 }
@@ -144,7 +144,7 @@ impl<T, E> Responder<T, E> {
 impl<T: Serialize, E> Responder<T, E> {
     /// Answers.
     pub fn respond(self, result: &T) {
-        self.finish(|codec| Answer::encode(codec, Status::Returned, result, Vec::new()));
+        self.finish(Status::Returned, result, None);
     }
 
     /// Answers with something that leaves the object by it (a queue's item, a permit). If the answer never arrives, because the caller gave up or
@@ -154,17 +154,14 @@ impl<T: Serialize, E> Responder<T, E> {
         if self.inner.is_none() {
             return put_back();
         }
-        self.finish(|codec| Answer {
-            put_back: Some(put_back),
-            ..Answer::encode(codec, Status::Returned, result, Vec::new())
-        });
+        self.finish(Status::Returned, result, Some(put_back));
     }
 }
 
 impl<T, E: Serialize> Responder<T, E> {
     /// Answers with the method's own error, which arrives as that `E`.
     pub fn fail(self, error: &E) {
-        self.finish(|codec| Answer::encode(codec, Status::Failed, error, Vec::new()));
+        self.finish(Status::Failed, error, None);
     }
 }
 

@@ -11,14 +11,13 @@ use super::class::Class;
 use super::entry::Entry;
 use super::gate::{Gate, Mode};
 use super::host::Host;
-use super::invocation::{Invocation, Target};
+use super::invocation::{Invocation, Memory, Target};
 use super::methods::Body;
 use super::panics;
 use super::referent::Referent;
 use super::store::{Admits, Store};
 use super::table::Table;
 use crate::error::Error;
-use crate::sys::buffer;
 use crate::sys::sync::Mutex;
 
 /// A referent of any type, as the table keeps it.
@@ -164,12 +163,10 @@ impl<T: Referent> Stored<T> {
     /// Runs the method; `None` where it will answer later.
     fn invoke(&self, call: &mut Call, method: Method<'_, T>, table: &Arc<Table>) -> Option<Answer> {
         let Method { body, target, .. } = method;
-        // The arguments lie beside the call while its method runs, since methods may borrow from them.
-        let frame = std::mem::take(&mut call.frame);
-        let arguments = &frame[call.payload.clone()];
+        let memory = Memory::of(call);
         let (chain, caller) = (call.chain, call.caller);
         let host = Arc::clone(table.host());
-        let mut invocation = Invocation::new(call, arguments, table, target);
+        let mut invocation = Invocation::new(call, &memory, table, target);
         let outcome = UserCode::run(&*host, || {
             chain.run(caller, || {
                 panics::caught(|| match body {
@@ -187,7 +184,7 @@ impl<T: Referent> Stored<T> {
             })),
             Err(panic) => Some(Answer::refused(&Error::Panicked(panics::told(panic, target.typeid, target.name)))),
         };
-        buffer::give(frame);
+        memory.give_up();
         answer
     }
 }

@@ -14,7 +14,7 @@ use super::chain::Waits;
 use super::class::Class;
 use super::entry::Entry;
 use super::host::Host;
-use super::invocation::{Invocation, Reference, Target};
+use super::invocation::{Invocation, Memory, Reference, Target};
 use super::registry::Registry;
 use super::stored::{Object, UserCode};
 use super::ticket::Tickets;
@@ -139,8 +139,8 @@ impl Table {
     }
 
     fn try_create(self: &Arc<Self>, call: &mut Call) -> Result<Answer> {
-        let frame = std::mem::take(&mut call.frame);
-        let name = frame.get(call.name.clone()).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+        let memory = Memory::of(call);
+        let name = memory.get(call.name.clone()).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
         let (typeid, constructor) =
             name.split_once("::").ok_or_else(|| Error::protocol("a constructor without a type"))?;
         let class = self.registry.get(typeid)?;
@@ -149,7 +149,7 @@ impl Table {
         let name = maker.name.unwrap_or(constructor);
         let target = Target { typeid, name, parameters: maker.parameters, slot: None };
         let (chain, caller, codec) = (call.chain, call.caller, call.codec);
-        let mut invocation = Invocation::new(call, &frame[call.payload.clone()], self, target);
+        let mut invocation = Invocation::new(call, &memory, self, target);
         let made = UserCode::run(&*self.host, || {
             chain.run(caller, || panics::caught(|| (maker.make)(&mut invocation, self, &class)))
         });

@@ -187,20 +187,20 @@ impl BaseProxy {
 
     /// Makes a call and waits for its answer.
     pub(super) fn perform(&self, written: Written<'_>) -> Result<Answered> {
-        let Written { method, codec, signature, payload, carried, .. } = written;
+        let Written { method, codec, signature, mut payload, carried, .. } = written;
         match &self.reference {
             Reference::Remote(reference) => {
                 let object = reference.token().object;
-                let request = Request {
+                let mut request = Request {
                     object,
                     method,
                     codec,
                     signature,
-                    payload: &payload,
+                    payload: &mut payload,
                     carried: &carried,
                     timeout: self.timeout,
                 };
-                let returned = reference.client().call(&request);
+                let returned = reference.client().call(&mut request);
                 buffer::give(payload);
                 returned.map(Answered::Remote)
             }

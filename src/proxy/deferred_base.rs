@@ -149,14 +149,15 @@ impl<'b> DeferredBase<'b> {
         let Reference::Remote(reference) = &self.proxy.reference else {
             return self.proxy.perform(written).map(Call::Over);
         };
-        let Written { method, codec, signature, payload, carried, .. } = written;
+        let Written { method, codec, signature, mut payload, carried, .. } = written;
         let object = reference.token().object;
         let timeout = self.proxy.timeout;
-        let request = Request { object, method, codec, signature, payload: &payload, carried: &carried, timeout };
+        let mut request =
+            Request { object, method, codec, signature, payload: &mut payload, carried: &carried, timeout };
         let kept = (Arc::clone(reference), carried.clone());
         let handle = match self.batch.and_then(Batch::pipeline) {
-            Some((client, pipeline)) => pipeline.submit(client, &request, kept)?,
-            None => reference.client().pipeline()?.submit(reference.client(), &request, kept)?,
+            Some((client, pipeline)) => pipeline.submit(client, &mut request, kept)?,
+            None => reference.client().pipeline()?.submit(reference.client(), &mut request, kept)?,
         };
         Ok(Call::UnderWay(handle))
     }

@@ -250,16 +250,16 @@ impl Maker {
                 return Ok(P::from_base(BaseProxy::of_python(reference)));
             }
         };
-        let request = Request {
+        let mut request = Request {
             object: ObjectId::SERVER,
             method: &format!("{typeid}::{constructor}"),
             codec,
             signature,
-            payload: &payload,
+            payload: &mut payload,
             carried: &carried,
             timeout: None,
         };
-        let returned = client.call(&request)?;
+        let returned = client.call(&mut request)?;
         match returned.status {
             Status::Returned => Ok(decode(codec, &returned)?),
             Status::Refused => Err(CallError::System(decode(Codec::Bincode, &returned)?)),

@@ -32,6 +32,7 @@ use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
 use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
 use crate::sys::buffer;
+use crate::sys::bytes::LARGE;
 use crate::sys::sync::Mutex;
 use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
 
@@ -40,9 +41,6 @@ const COOLING: Duration = Duration::from_secs(1);
 
 /// How many frames of a connection that ends are still looked at: more than any socket or ring holds.
 const MAX_LAST_WORDS: u32 = 1 << 16;
-
-/// A reply of this many bytes is not copied when it has to wait for its reader.
-const LARGE: usize = 64 << 10;
 
 struct Outbound {
     sender: Sender,
@@ -577,7 +575,7 @@ impl Session {
 
     /// Writes a reply, or says why it can't be sent.
     fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), Unsent> {
-        let Answer { status, mut payload, carried, put_back } = answer;
+        let Answer { status, mut payload, body, carried, put_back } = answer;
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return Err(Unsent { put_back, too_large: None });
@@ -590,7 +588,8 @@ impl Session {
         let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
         ReplyHead { request, status, moves: put_back.is_some() }.write(tokens, &mut head);
         carried.iter().for_each(|carried| carried.write(server, &mut head));
-        let (size, limit) = ((head.len() + payload.len()) as u64, core.settings.max_frame);
+        let (size, limit) =
+            ((head.len() + payload.len() + body.as_ref().map_or(0, |body| body.len())) as u64, core.settings.max_frame);
         if size > limit || carried.len() > usize::from(u16::MAX) {
             outbound.head = head;
             return Err(Unsent { put_back, too_large: Some((size, limit)) });
@@ -598,8 +597,12 @@ impl Session {
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
         let grants = self.record.grant(entries.iter());
         outbound.deliveries.send(grants, put_back);
-        if payload.len() >= LARGE {
-            let sent = outbound.sender.send_body(&head, &mut payload);
+        if let Some(body) = body {
+            head.extend_from_slice(&payload);
+            let sent = outbound.sender.send_body(&head, &mut body.into());
+            self.after_sending(&outbound, sent, core);
+        } else if payload.len() >= LARGE {
+            let sent = outbound.sender.send_body(&head, &mut std::mem::take(&mut payload).into());
             self.after_sending(&outbound, sent, core);
         } else if lead::has_turn(self) && !self.is_upgraded() {
             let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
@@ -612,7 +615,9 @@ impl Session {
             let sent = outbound.sender.send(&[&head, &payload]);
             self.after_sending(&outbound, sent, core);
         }
-        outbound.head = head;
+        if head.capacity() <= LARGE {
+            outbound.head = head;
+        }
         drop(outbound);
         buffer::give(payload);
         // A broken connection is noticed, and settled, where it is read.
@@ -641,6 +646,10 @@ impl Replier for Session {
                 let _ = self.send(request, Answer::refused(&error), &core);
             }
         }
+    }
+
+    fn takes_bodies(&self) -> bool {
+        true
     }
 
     fn park(&self, request: RequestId, parked: Arc<Parked>, deadline: Option<Instant>) {

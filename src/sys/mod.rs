@@ -12,6 +12,7 @@
 
 pub mod backtrace;
 pub mod buffer;
+pub mod bytes;
 pub mod cpu;
 pub mod fork;
 pub mod heap;

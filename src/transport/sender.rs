@@ -13,6 +13,7 @@ use super::frame::header;
 use super::peer::Peer;
 use super::ring::Outgoing;
 use super::socket::{Descriptor, Socket, is_end};
+use crate::sys::bytes::Bytes;
 use crate::sys::poll::{self, Interest};
 
 /// How many parts of a frame are gathered without taking memory.
@@ -51,7 +52,7 @@ pub struct Sender {
 /// Bytes that did not fit.
 #[derive(Debug)]
 struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     sent: usize,
     /// Goes with the first byte. Nothing but its own frame is in the chunk then, so that the other side knows whose it
     /// is.
@@ -100,12 +101,12 @@ impl Sender {
         if self.backlog >= CHUNK { self.flush() } else { Ok(Progress::Pending) }
     }
 
-    /// As [`send`](Self::send), of a frame whose last part is a vector of the caller's: if it has to be kept, it is taken instead of copied, so that `body` may
+    /// As [`send`](Self::send), of a frame whose last part the caller can do without: if it has to be kept, it is taken instead of copied, so that `body` may
     /// be empty afterwards.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_body(&mut self, head: &[u8], body: &mut Vec<u8>) -> Result<Progress, TransportError> {
+    pub fn send_body(&mut self, head: &[u8], body: &mut Bytes) -> Result<Progress, TransportError> {
         self.socket.check()?;
         if self.ring.is_some() {
             return self.send_ring(&[head], Some(body));
@@ -117,7 +118,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_behind(&mut self, head: &[u8], body: &mut Vec<u8>, skip: usize) -> Result<Progress, TransportError> {
+    pub fn send_behind(&mut self, head: &[u8], body: &mut Bytes, skip: usize) -> Result<Progress, TransportError> {
         self.socket.check()?;
         let given = &body[skip..];
         let (bytes, start) = header((head.len() + given.len()) as u64);
@@ -239,7 +240,7 @@ impl Sender {
         Ok(Progress::Pending)
     }
 
-    fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Vec<u8>>) -> Result<Progress, TransportError> {
+    fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Bytes>) -> Result<Progress, TransportError> {
         let Some(ring) = &mut self.ring else { return Err(TransportError::Closed) };
         let sent = ring.send(parts, body, self.socket.as_fd())?;
         // Only the socket tells that nobody will ever take anything out; it is asked where one would have to wait anyway.
@@ -256,15 +257,18 @@ impl Sender {
     fn keep(&mut self, header: &[u8], parts: &[&[u8]], sent: usize, fd: Option<OwnedFd>) {
         let size = header.len() + parts.iter().map(|part| part.len()).sum::<usize>() - sent;
         self.backlog += size;
-        let joins = |last: &Chunk| fd.is_none() && last.fd.is_none() && last.bytes.len() + size <= CHUNK;
+        let joins = |last: &Chunk| {
+            let is_own = matches!(last.bytes, Bytes::Own(_));
+            is_own && fd.is_none() && last.fd.is_none() && last.bytes.len() + size <= CHUNK
+        };
         if !self.queue.back().is_some_and(joins) {
-            self.queue.push_back(Chunk { bytes: Vec::with_capacity(size), sent: 0, fd });
+            self.queue.push_back(Chunk { bytes: Vec::with_capacity(size).into(), sent: 0, fd });
         }
-        let Some(last) = self.queue.back_mut() else { return };
+        let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = self.queue.back_mut() else { return };
         let mut skip = sent;
         for part in std::iter::once(&header).chain(parts) {
             let skipped = skip.min(part.len());
-            last.bytes.extend_from_slice(&part[skipped..]);
+            bytes.extend_from_slice(&part[skipped..]);
             skip -= skipped;
         }
     }

@@ -30,6 +30,19 @@ fn block_of<T: 'static>(value: &T) -> Option<Block<'_>> {
     None
 }
 
+/// The block that a slice is.
+fn block_of_slice<T: 'static>(values: &[T]) -> Option<Block<'_>> {
+    type Of<N> = for<'a> fn(&'a [N]) -> Option<Block<'a>>;
+    for_each_number! { N => {
+        // A slice is no `Any`; but a function of slices is, and it is the one wanted if it is of these.
+        let of: Of<N> = |numbers| Block::of(numbers);
+        if let Some(of) = (&of as &dyn Any).downcast_ref::<Of<T>>() {
+            return of(values);
+        }
+    } }
+    None
+}
+
 /// Serializes a value, in one piece if it is a vector of numbers.
 pub(super) fn serialize<T: Serialize + 'static, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     match block_of(value) {
@@ -43,13 +56,10 @@ pub(super) fn serialize_slice<T: Serialize + 'static, S: Serializer>(
     values: &[T],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    for_each_number! { N => {
-        if TypeId::of::<T>() == TypeId::of::<N>() {
-            let numbers: Vec<N> = values.iter().filter_map(|value| (value as &dyn Any).downcast_ref().copied()).collect();
-            return serialize(&numbers, serializer);
-        }
-    } }
-    values.serialize(serializer)
+    match block_of_slice(values) {
+        Some(block) => block.serialize(serializer),
+        None => values.serialize(serializer),
+    }
 }
 
 /// A value on its way in: in one piece if it is a vector of numbers.

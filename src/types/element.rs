@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::object::{Failure, Invocation};
 use crate::protocol::carriage::{self, Carried};
 use crate::proxy::{BaseProxy, Proxy};
+use crate::sys::bytes::{LARGE, SharedBytes};
 
 /// How many bytes an element holds without memory of its own.
 const SHORT: usize = 22;
@@ -27,24 +28,34 @@ const SHORT: usize = 22;
 enum Bytes {
     Short(u8, [u8; SHORT]),
     Long(Arc<[u8]>),
+    /// In the memory that they came in, if they were most of it.
+    Large(Arc<SharedBytes>),
 }
 
 impl Bytes {
-    fn new(bytes: &[u8]) -> Self {
+    /// Of large bytes what `keep` makes of them.
+    fn new(bytes: &[u8], keep: impl FnOnce() -> SharedBytes) -> Self {
         match u8::try_from(bytes.len()) {
             Ok(length) if bytes.len() <= SHORT => {
                 let mut short = [0; SHORT];
                 short[..bytes.len()].copy_from_slice(bytes);
                 Self::Short(length, short)
             }
-            _ => Self::Long(bytes.into()),
+            _ if bytes.len() < LARGE => Self::Long(bytes.into()),
+            _ => Self::Large(Arc::new(keep())),
         }
+    }
+
+    fn of(mut bytes: Vec<u8>) -> Self {
+        let large = if bytes.len() < LARGE { Vec::new() } else { std::mem::take(&mut bytes) };
+        if large.is_empty() { Self::new(&bytes, SharedBytes::default) } else { Self::Large(Arc::new(large.into())) }
     }
 
     fn get(&self) -> &[u8] {
         match self {
             Self::Short(length, short) => &short[..usize::from(*length)],
             Self::Long(bytes) => bytes,
+            Self::Large(bytes) => bytes,
         }
     }
 }
@@ -62,13 +73,13 @@ impl Element {
         let mut bytes = Vec::new();
         let (written, proxies) = carriage::outgoing(|| codec::encode(Codec::Value, value, &mut bytes));
         written?;
-        Ok(Self::of_parts(&bytes, proxies))
+        Ok(Self::of_parts(bytes, proxies))
     }
 
     /// Takes a value out of the payload that this thread reads.
     fn take(bytes: &[u8]) -> Result<Self, CodecError> {
         if !carriage::brings_tokens() {
-            return Ok(Self { bytes: Bytes::new(bytes), proxies: None });
+            return Ok(Self { bytes: Bytes::new(bytes, || carriage::kept(bytes)), proxies: None });
         }
         let mut proxies = Vec::new();
         let mut renumbered = Vec::with_capacity(bytes.len());
@@ -79,12 +90,12 @@ impl Element {
             proxies.push(carried);
             Ok(())
         })?;
-        Ok(Self { bytes: Bytes::new(&renumbered), proxies: (!proxies.is_empty()).then(|| proxies.into()) })
+        Ok(Self::of_parts(renumbered, proxies))
     }
 
     /// The element of these bytes, with the proxies that they number.
-    pub(crate) fn of_parts(bytes: &[u8], proxies: Vec<Carried>) -> Self {
-        Self { bytes: Bytes::new(bytes), proxies: (!proxies.is_empty()).then(|| proxies.into()) }
+    pub(crate) fn of_parts(bytes: Vec<u8>, proxies: Vec<Carried>) -> Self {
+        Self { bytes: Bytes::of(bytes), proxies: (!proxies.is_empty()).then(|| proxies.into()) }
     }
 
     /// Whether there are proxies in it.
@@ -119,7 +130,7 @@ impl Element {
                 value::canonical(&identified)?
             }
         };
-        Ok(Canonical(Bytes::new(&canonical)))
+        Ok(Canonical(Bytes::of(canonical)))
     }
 
     /// The value itself, or that of the object that it is a proxy of. May call that object, and wait for it: to be called under no lock.
@@ -150,6 +161,13 @@ impl Element {
 impl Serialize for Element {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.proxies.is_none() {
+            if let Bytes::Large(bytes) = &self.bytes
+                && carriage::may_detach()
+            {
+                let (written, place) = value::cut(serializer)?;
+                carriage::detach(place, SharedBytes::clone(bytes));
+                return Ok(written);
+            }
             return Encoded(self.bytes()).serialize(serializer);
         }
         let mut renumbered = Vec::with_capacity(self.bytes().len());

@@ -35,6 +35,7 @@ use super::{Client, Request, Returned, State as ClientState, keeper};
 use crate::error::{Error, Result};
 use crate::protocol::notice::{ControlNotice, DataNotice};
 use crate::protocol::reply::ReplyHead;
+use crate::sys::bytes::LARGE;
 use crate::sys::fork::{ForkGuard, ForkMutex, Stamp};
 use crate::transport::{Connection, Progress, Receiver, Sender, Wait};
 
@@ -134,7 +135,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// For a call that can't be sent at all, or a connection that is known to be broken.
-    pub fn submit(self: &Arc<Self>, client: &Arc<Client>, request: &Request<'_>, kept: Kept) -> Result<Handle> {
+    pub fn submit(self: &Arc<Self>, client: &Arc<Client>, request: &mut Request<'_>, kept: Kept) -> Result<Handle> {
         let tokens = request.tokens(client)?;
         let (after, flushed) = {
             let mut state = client.state();
@@ -160,9 +161,12 @@ impl Pipeline {
         let id = line.tally.next_request();
         request.write_head(id, after, line.tally.acknowledge(), &mut line.head);
         calls.begin(id, kept, request.timeout);
-        let parts: [&[u8]; 3] = [&line.head, &tokens, request.payload];
         // A connection that is broken is found so by whoever reads.
-        let _ = if *gathers { line.sender.enqueue(&parts) } else { line.sender.send(&parts) };
+        let _ = if *gathers && request.payload.len() < LARGE {
+            line.sender.enqueue(&[&line.head, &tokens, request.payload])
+        } else {
+            request.send(&line.head, &tokens, &mut line.sender)
+        };
         let handle = Handle::new(client, self, id, cancels);
         if state.sends() || state.backlog() > ROOM {
             drop(state);

@@ -258,7 +258,7 @@ pub fn exactly<const N: usize>(arguments: Parts<'_>) -> Result<[Vec<u8>; N]> {
 
 /// A result of Python's, as it is.
 pub fn returned(reply: Reply) -> Answer {
-    Answer { status: Status::Returned, payload: reply.value, carried: reply.carried, put_back: None }
+    Answer { status: Status::Returned, payload: reply.value, body: None, carried: reply.carried, put_back: None }
 }
 
 /// A result of one's own.

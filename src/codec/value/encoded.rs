@@ -1,11 +1,12 @@
 //! A value that stays encoded: what a container's server side takes in, keeps and gives out without knowing its type.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-use super::{ENCODED, VALUE};
+use super::{ENCODED, VALUE, write};
 use crate::codec::error::CodecError;
 
 /// The bytes of one value, to be written inside a larger one; they are taken on trust.
@@ -27,6 +28,19 @@ impl Serialize for EncodedParts<'_> {
         let parts = (serde_bytes::Bytes::new(self.0), serde_bytes::Bytes::new(self.1));
         serializer.serialize_newtype_struct(ENCODED, &parts)
     }
+}
+
+thread_local! {
+    static CUT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Writes nothing where a value stands that goes another way, and tells where that is: before how many bytes it is to be put in among those that are written.
+///
+/// # Errors
+/// Where the format is another.
+pub fn cut<S: Serializer>(serializer: S) -> Result<(S::Ok, usize), S::Error> {
+    let written = serializer.serialize_newtype_struct(ENCODED, &())?;
+    Ok((written, CUT.get()))
 }
 
 /// Reads one value of any type, and hands its bytes, which have been checked to be one, to `take`.
@@ -85,7 +99,13 @@ impl Serializer for Splicer<'_> {
     type SerializeStructVariant = Impossible<(), CodecError>;
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), CodecError> {
-        self.0.extend_from_slice(bytes);
+        write::piece(self.0, bytes);
+        Ok(())
+    }
+
+    /// A [cut].
+    fn serialize_unit(self) -> Result<(), CodecError> {
+        CUT.set(self.0.len());
         Ok(())
     }
 
@@ -104,7 +124,6 @@ impl Serializer for Splicer<'_> {
         serialize_char(char) -> ();
         serialize_str(&str) -> ();
         serialize_none() -> ();
-        serialize_unit() -> ();
         serialize_unit_struct(&'static str) -> ();
         serialize_unit_variant(&'static str, u32, &'static str) -> ();
         serialize_seq(Option<usize>) -> Self::SerializeSeq;

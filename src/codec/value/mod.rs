@@ -58,7 +58,7 @@ pub use self::arguments::{decode_arguments, encode_arguments, encode_positional}
 pub use self::block::{Block, BlockKind, Blocked};
 pub use self::canonical::{canonical, is_canonical};
 pub use self::display::{display, display_with};
-pub use self::encoded::{Encoded, read_encoded};
+pub use self::encoded::{Encoded, cut, read_encoded};
 pub use self::order::compare;
 pub use self::proxies::{replace_proxies, write_identity, write_proxy};
 pub use self::tree::Value;

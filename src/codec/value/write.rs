@@ -154,14 +154,29 @@ pub(in crate::codec) fn str(out: &mut Vec<u8>, text: &str) {
         out.push(tag::STR);
         length(out, text.len());
     }
-    out.extend_from_slice(text.as_bytes());
+    piece(out, text.as_bytes());
+}
+
+/// From how many bytes on a buffer gets no memory for as many again when what is written behind them does not fit.
+const LARGE: usize = 4 << 10;
+
+/// Room for what stands behind a large piece as a rule: an end of arguments, a number or two.
+const ROOM: usize = 64;
+
+/// Bytes of whatever value, behind what announces them.
+#[inline]
+pub(in crate::codec) fn piece(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() >= LARGE {
+        out.reserve(bytes.len() + ROOM);
+    }
+    out.extend_from_slice(bytes);
 }
 
 #[inline]
 pub(in crate::codec) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(tag::BYTES);
     length(out, bytes.len());
-    out.extend_from_slice(bytes);
+    piece(out, bytes);
 }
 
 pub(in crate::codec) fn proxy(out: &mut Vec<u8>, index: u32) {

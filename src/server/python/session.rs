@@ -604,13 +604,13 @@ impl Session {
     /// False where the connection has ended.
     fn send(self: &Arc<Self>, core: &Arc<Core>, head: &[u8], body: Raw, last: bool) -> bool {
         Heap::passed(core, body.len());
-        let (mut memory, start) = body.into_parts();
+        let (memory, start) = body.into_parts();
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return false;
         }
         outbound.last = last;
-        let sent = outbound.sender.send_behind(head, &mut memory, start);
+        let sent = outbound.sender.send_behind(head, &mut memory.into(), start);
         let (over, shelved) = match sent {
             Ok(Progress::Done) => (last, false),
             Ok(Progress::Pending) => (false, outbound.sender.backlog() > MAX_BACKLOG),

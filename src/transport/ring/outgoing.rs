@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cells::{self, Kind, MAX_RECORD};
 use super::layout::{Memory, Side};
 use super::{bulk, doorbell};
+use crate::sys::bytes::Bytes;
 use crate::sys::socket::nudge;
 use crate::transport::{Progress, TransportError};
 
@@ -14,7 +15,7 @@ use crate::transport::{Progress, TransportError};
 #[derive(Debug)]
 struct Kept {
     /// Head and body, so that a large body need not be moved behind its head.
-    parts: [Vec<u8>; 2],
+    parts: (Vec<u8>, Bytes),
     /// How many bytes of both are out.
     sent: usize,
     /// Whether its length is out, and its bytes stream.
@@ -23,7 +24,7 @@ struct Kept {
 
 impl Kept {
     fn length(&self) -> usize {
-        self.parts[0].len() + self.parts[1].len()
+        self.parts.0.len() + self.parts.1.len()
     }
 }
 
@@ -55,7 +56,7 @@ impl Outgoing {
     pub(in crate::transport) fn send(
         &mut self,
         parts: &[&[u8]],
-        body: Option<&mut Vec<u8>>,
+        body: Option<&mut Bytes>,
         socket: BorrowedFd<'_>,
     ) -> Result<Progress, TransportError> {
         debug_assert!(self.memory.is_here(), "the socket's stamp was asked");
@@ -76,7 +77,7 @@ impl Outgoing {
         let mut announced = false;
         if self.queue.is_empty() && size > MAX_RECORD && self.announce(size, socket)? {
             announced = true;
-            for part in parts.iter().copied().chain(body.as_deref().map(Vec::as_slice)) {
+            for part in parts.iter().copied().chain(body.as_deref().map(|body| &**body)) {
                 let count = self.stream(part, socket)?;
                 sent += count;
                 if count < part.len() {
@@ -90,7 +91,7 @@ impl Outgoing {
         }
         // What is out of the parts before the body need not be kept.
         let kept = match body {
-            Some(body) => Kept { parts: [parts.concat(), std::mem::take(body)], sent, announced },
+            Some(body) => Kept { parts: (parts.concat(), std::mem::take(body)), sent, announced },
             None => {
                 let mut rest = Vec::with_capacity(size - sent);
                 let mut skip = sent;
@@ -99,7 +100,7 @@ impl Outgoing {
                     rest.extend_from_slice(&part[skipped..]);
                     skip -= skipped;
                 }
-                Kept { parts: [Vec::new(), rest], sent: 0, announced }
+                Kept { parts: (Vec::new(), rest.into()), sent: 0, announced }
             }
         };
         self.backlog += kept.length() - kept.sent;
@@ -130,7 +131,7 @@ impl Outgoing {
         let length = kept.length();
         if !kept.announced {
             if length <= MAX_RECORD {
-                let pushed = self.cells.push(Kind::Frame, length, &[&kept.parts[0], &kept.parts[1]])?;
+                let pushed = self.cells.push(Kind::Frame, length, &[&kept.parts.0, &kept.parts.1])?;
                 if pushed {
                     kept.sent = length;
                     self.ring(socket);
@@ -143,7 +144,7 @@ impl Outgoing {
             kept.announced = true;
         }
         while kept.sent < length {
-            let [head, body] = &kept.parts;
+            let (head, body) = &kept.parts;
             let rest = head.get(kept.sent..).filter(|rest| !rest.is_empty());
             let rest = rest.unwrap_or_else(|| &body[kept.sent - head.len()..]);
             let count = self.stream(rest, socket)?;

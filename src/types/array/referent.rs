@@ -7,12 +7,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
 use super::ArrayProxy;
-use crate::codec::value::{Block, BlockKind, read_encoded};
-use crate::codec::{self, Codec};
+use crate::codec::value::{Block, BlockKind};
 use crate::error::{Error, Result};
 use crate::object::methods::Methods;
 use crate::object::store::Bare;
@@ -72,43 +70,38 @@ impl Cell for Place {
     }
 }
 
-/// Numbers as they came.
+/// Numbers as they came, or as a block's bytes.
 enum Given {
-    Block(BlockKind, Vec<u8>),
-    /// The bytes of any other value.
-    Other(Vec<u8>),
-}
-
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        read_encoded(deserializer, |bytes| {
-            Ok(match Block::read(bytes) {
-                Some(block) => Self::Block(block.kind(), block.raw().to_vec()),
-                None => Self::Other(bytes.to_vec()),
-            })
-        })
-    }
+    Block(Element),
+    Raw(Vec<u8>),
 }
 
 impl Given {
-    /// As a block of that kind.
-    fn into_raw(self, kind: NumberKind) -> Result<Vec<u8>> {
-        let value = match self {
-            Self::Block(given, raw) if given == block_kind(kind) => return Ok(raw),
-            Self::Block(given, raw) => {
-                let mut bytes = Vec::with_capacity(raw.len() + 11);
-                let block = Block::new(given, &raw);
-                codec::encode(Codec::Value, &block, &mut bytes).map_err(Error::unserializable::<Array>)?;
-                bytes
-            }
-            Self::Other(bytes) => bytes,
-        };
+    /// Numbers of that kind, whatever they came as.
+    fn new(numbers: Element, kind: NumberKind) -> Result<Self> {
+        if Block::read(numbers.bytes()).is_some_and(|block| block.kind() == block_kind(kind)) {
+            return Ok(Self::Block(numbers));
+        }
         with_kind!(kind, N => {
-            let numbers: Vec<N> = codec::decode(Codec::Value, &value).map_err(Error::unserializable::<Vec<N>>)?;
+            let numbers: Vec<N> = numbers.read().map_err(Error::unserializable::<Vec<N>>)?;
             let mut raw = Vec::with_capacity(numbers.len() * kind.width());
             numbers.into_iter().for_each(|number| number.append_le(&mut raw));
-            Ok(raw)
+            Ok(Self::Raw(raw))
         })
+    }
+
+    fn raw(&self) -> &[u8] {
+        match self {
+            Self::Block(numbers) => Block::read(numbers.bytes()).map_or(&[], |block| block.raw()),
+            Self::Raw(raw) => raw,
+        }
+    }
+
+    fn into_raw(self) -> Vec<u8> {
+        match self {
+            Self::Raw(raw) => raw,
+            Self::Block(_) => self.raw().to_vec(),
+        }
     }
 }
 
@@ -167,7 +160,7 @@ impl Cells for Inner {
         let (Some(version), Some(new)) = (change.version, change.new) else { return Ok(false) };
         match *cell {
             Place::Whole => {
-                let new = new.read::<Given>().map_err(Error::unserializable::<Array>)?.into_raw(self.kind)?;
+                let new = Given::new(new, self.kind)?.into_raw();
                 if new.len() != self.length * self.kind.width() {
                     let reason = format!("an array of {} numbers keeps its length", self.length);
                     return Err(Error::Arguments { typeid: "Array".to_owned(), method: "commit".to_owned(), reason });
@@ -254,10 +247,10 @@ impl Array {
     }
 
     fn set_slice(&self, call: &mut Invocation<'_>) -> Outcome {
-        let (slice, numbers) = call.arguments::<(Slice, Given)>()?;
+        let (slice, numbers) = call.arguments::<(Slice, Element)>()?;
         let inner = &self.inner;
-        let raw = numbers.into_raw(inner.kind)?;
-        let given = raw.len() / inner.kind.width();
+        let numbers = Given::new(numbers, inner.kind)?;
+        let given = numbers.raw().len() / inner.kind.width();
         let fitting = |places: Places| match places.len() {
             length if length == given => Ok(places),
             places => Err(SequenceError::SliceLength { given, places }),
@@ -270,14 +263,14 @@ impl Array {
         locked::write(self, call, move |state| {
             let block = state.block_mut();
             match contiguous {
-                Some(span) => block[span].copy_from_slice(&raw),
+                Some(span) => block[span].copy_from_slice(numbers.raw()),
                 None => {
-                    for (place, number) in places.iter().zip(raw.chunks_exact(width)) {
+                    for (place, number) in places.iter().zip(numbers.raw().chunks_exact(width)) {
                         block[place * width..][..width].copy_from_slice(number);
                     }
                 }
             }
-            Ok(((), raw))
+            Ok(((), numbers))
         })
     }
 
@@ -381,8 +374,8 @@ impl Referent for Array {
 
     fn methods(table: &mut Methods<Self>) {
         table.dynamic_constructor("new", &["kind", "numbers"], |call| {
-            let (kind, numbers) = call.arguments::<(NumberKind, Given)>()?;
-            Ok(Self::of(kind, numbers.into_raw(kind)?))
+            let (kind, numbers) = call.arguments::<(NumberKind, Element)>()?;
+            Ok(Self::of(kind, Given::new(numbers, kind)?.into_raw()))
         });
         table.dynamic("get", &["index"], Self::get);
         table.dynamic("set", &["index", "value"], Self::set);

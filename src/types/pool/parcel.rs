@@ -37,6 +37,6 @@ impl Parcel {
     /// The value, as the server keeps it: what it names lives from here on as long as this does.
     pub(super) fn into_element(self) -> Result<Element, Error> {
         let proxies = self.proxies.into_iter().map(|(token, ticket)| proxy::received(token, ticket));
-        Ok(Element::of_parts(&self.bytes, proxies.collect::<Result<_, _>>()?))
+        Ok(Element::of_parts(self.bytes, proxies.collect::<Result<_, _>>()?))
     }
 }
