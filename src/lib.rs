@@ -86,6 +86,9 @@ pub mod types;
 
 #[doc(hidden)]
 pub mod macro_support;
+#[cfg(feature = "python")]
+#[doc(hidden)]
+pub mod probe;
 
 /// What only objects of a Python program's manager have; see [`Builder::python`].
 #[cfg(feature = "python")]

@@ -50,6 +50,41 @@ fn every_type_does_what_it_does_in_python() {
     }
 }
 
+/// Exceptions, results and contents of random operations, side by side.
+#[test]
+fn random_operations_end_as_they_do_on_pythons_own_server() {
+    for python in pythons() {
+        let manager = start();
+        let mut command = script(python, &manager, "differential.py");
+        let (seed, operations) =
+            (std::env::var("SEED").unwrap_or("1".into()), std::env::var("OPERATIONS").unwrap_or("250".into()));
+        run({
+            command.args([seed, operations]);
+            command
+        });
+        manager.shutdown().unwrap();
+    }
+}
+
+/// Clients of another machine: processes can't be told apart, and locks go back with their connections.
+#[test]
+fn python_clients_come_over_tcp_as_well() {
+    for python in pythons().iter().filter(|python| [11, 13].contains(&python.minor)) {
+        let manager = SyncManager::builder()
+            .address("tcp:127.0.0.1:0")
+            .authkey(KEY)
+            .python(true)
+            .python_grace(Duration::from_millis(500))
+            .start()
+            .unwrap();
+        let Address::Tcp { host, port } = manager.address().parse().unwrap() else { panic!() };
+        let mut command = python.script("each_type.py");
+        command.args([&format!("{host}:{port}"), KEY, &python.minor.to_string()]);
+        run(command);
+        manager.shutdown().unwrap();
+    }
+}
+
 /// What a server of one's own registers for others to ask for.
 struct Shop {
     manager: SyncManager,

@@ -106,6 +106,8 @@ impl State {
 
 struct Inner {
     parties: usize,
+    /// How long, in seconds, a Python program waits that does not say how long.
+    patience: Option<f64>,
     state: Mutex<State>,
     watched: Watched,
     me: Weak<Self>,
@@ -168,9 +170,18 @@ pub struct Barrier {
 impl Barrier {
     /// One for that many parties; for one, where it is none.
     pub fn new(parties: usize) -> Self {
+        Self::with_patience(parties, None)
+    }
+
+    fn with_patience(parties: usize, patience: Option<f64>) -> Self {
         let parties = parties.max(1);
-        let new =
-            |me: &Weak<Inner>| Inner { parties, state: Mutex::default(), watched: Watched::default(), me: me.clone() };
+        let new = |me: &Weak<Inner>| Inner {
+            parties,
+            patience,
+            state: Mutex::default(),
+            watched: Watched::default(),
+            me: me.clone(),
+        };
         Self { inner: Arc::new_cyclic(new) }
     }
 
@@ -294,6 +305,16 @@ impl Referent for Barrier {
                 return Err(Failure::System(Error::Arguments { typeid, method, reason }));
             }
             Ok(Self::new(parties))
+        });
+        #[cfg(feature = "python")]
+        table.dynamic_constructor("timed", &["parties", "timeout"], |call| {
+            let (parties, patience) = call.arguments()?;
+            Ok(Self::with_patience(parties, patience))
+        });
+        #[cfg(feature = "python")]
+        table.dynamic("timeout", &[], |this, call| {
+            let () = call.arguments()?;
+            call.answer(&this.inner.patience)
         });
         table.dynamic("wait", &["acts"], Self::wait);
         table.dynamic("join", &[], Self::join);

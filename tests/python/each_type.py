@@ -234,6 +234,8 @@ def events(m):
     assert not barrier.broken
     barrier.abort()
     raises(threading.BrokenBarrierError, None, barrier.wait)
+    raises(threading.BrokenBarrierError, None, m.Barrier(2, timeout=0.05).wait)
+    raises(RemoteError, None, m.Barrier, 2, print)
 
 
 def namespaces(m):
@@ -245,6 +247,8 @@ def namespaces(m):
     if sys.version_info >= (3, 12):
         assert error.name == "x"
     raises(AttributeError, None, delattr, n, "x")
+    copy = n._getvalue()
+    assert type(copy).__name__ == "Namespace" and vars(copy) == {"y": [2], "z": Point(3, [4])}, copy
     n._local = 5
     assert n._local == 5
 
@@ -269,6 +273,10 @@ def numbers(m):
     d = m.Array("d", [1.5, 2])
     assert list(d[:]) == [1.5, 2.0]
     raises(RemoteError, None, m.Array, "?", [])
+    assert str(m.Array("Q", [])) == "array('Q')" and m.Array("l", [1])[1:].typecode == "l"
+    assert str(v) == "Value('i', Point(1, []))" or str(v).startswith("Value('i', <")
+    copy = v._getvalue()
+    assert type(copy).__name__ == "Value" and copy.value == Point(1, []), copy
 
 
 def proxies(m, address, key):
@@ -306,8 +314,78 @@ def proxies(m, address, key):
     assert process.exitcode == 0 and returned[:] == ["from the child"]
 
 
+def settled(m):
+    """How many objects there are when what was let go of is gone."""
+    gc.collect()
+    time.sleep(0.8)
+    return m._number_of_objects()
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+
+def shared_arguments(m, address, key):
+    """What takes the elements of something takes those of other shared objects, too."""
+    l, d = m.list([1, 2]), m.dict(a=1)
+    d.update(m.dict(b=[2]))
+    d.update(m.list([("c", 3), ["d", 4]]))
+    assert d.copy() == {"a": 1, "b": [2], "c": 3, "d": 4}, d.copy()
+    assert m.dict(d).copy() == d.copy() and m.dict(d, z=1)["z"] == 1 and m.list(d)[:] == ["a", "b", "c", "d"]
+    l.extend(l)
+    l.extend(m.dict(k=0))
+    l[1:2] = m.list([m.list(["deep"])])
+    assert l[0] == 1 and l[1][:] == ["deep"] and l[2:] == [1, 2, "k"], str(l)
+    assert m.list(l)[1][:] == ["deep"]
+    assert m.Array("i", m.list([1, 2]))[:] == array.array("i", [1, 2])
+    raises(TypeError, "'AutoProxy' object is not iterable", l.extend, m.Queue())
+    raises(TypeError, None, d.update, m.Value("i", 5))
+    raises(RemoteError, None, m.list, m.Event())
+    # Proxies inside instances keep what they name.
+    for hold in [lambda proxy: Holder(proxy), lambda proxy: Holder([Holder({"p": proxy})]), lambda proxy: collections.OrderedDict(p=proxy), lambda proxy: collections.deque([proxy])]:
+        before = settled(m)
+        inner = m.list(["held"])
+        outer = m.list([hold(inner), None])
+        outer.append(outer.pop(0))
+        del inner
+        gc.collect()
+        assert m._number_of_objects() == before + 2, (before, m._number_of_objects())
+        time.sleep(0.8)  # longer than what is let go of lives on
+        out = outer[-1]
+        while not hasattr(out, "append") or type(out) is collections.deque:
+            out = out.held if isinstance(out, Holder) else list(out.values())[0] if isinstance(out, dict) else out[0]
+            out = out[0] if type(out) is list else out
+        assert out[:] == ["held"], out
+        del out, outer
+        gc.collect()
+        for _ in range(100):
+            if m._number_of_objects() == before:
+                break
+            time.sleep(0.1)
+        assert m._number_of_objects() == before, (before, m._debug_info())
+    # Conditions on a lock that is there.
+    for lock in [m.Lock(), m.RLock()]:
+        condition, other = m.Condition(lock), m.Condition(lock=lock)
+        raises(RuntimeError, "cannot notify on un-acquired lock", condition.notify)
+        with condition:
+            assert not in_thread(lock.acquire, False)
+            state = []
+
+            def change():
+                with lock:
+                    state.append(1)
+                    condition.notify()
+
+            threading.Timer(0.2, change).start()
+            assert condition.wait_for(lambda: state, 20) and other.wait(0.05) is False
+        assert in_thread(lock.acquire, False)
+    raises(RemoteError, None, m.Condition, 5)
+    raises(RemoteError, None, m.Condition, m.list())
+
+
 def management(m, address, key):
-    before = m._number_of_objects()
+    before = settled(m)
     l = m.list(["held"])
     assert m._number_of_objects() == before + 1
     info = m._debug_info()
@@ -322,6 +400,9 @@ def management(m, address, key):
 
 def main():
     address, key, minor = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+    if not address.startswith("/"):
+        host, port = address.rsplit(":", 1)
+        address = host, int(port)
     multiprocessing.current_process().authkey = key
     m = SyncManager(address=address, authkey=key)
     m.connect()
@@ -330,6 +411,7 @@ def main():
         print(check.__name__, flush=True)
     queues(m, minor)
     proxies(m, address, key)
+    shared_arguments(m, address, key)
     management(m, address, key)
     print("all", flush=True)
 

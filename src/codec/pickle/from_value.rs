@@ -1,6 +1,6 @@
 //! A value as a pickle, straight from bytes to bytes.
 
-use super::{KIND, opcode, write};
+use super::{HOLDER, KIND, opcode, write};
 use crate::codec::MAX_DEPTH;
 use crate::codec::error::CodecError;
 use crate::codec::value::number::{Number, widen};
@@ -51,6 +51,15 @@ fn append(reader: &mut Reader<'_>, out: &mut Vec<u8>, proxy: WriteProxy<'_>, lev
         }
         Head::Container(family, count) => {
             let levels = levels.checked_sub(1).ok_or_else(CodecError::too_deep)?;
+            if family == Family::Tuple
+                && count > 0
+                && let Head::Opaque(kind, contents) = Reader::clone(reader).head()?
+                && kind.starts_with(HOLDER)
+            {
+                // What stands behind it keeps alive what is named in it.
+                out.extend_from_slice(contents);
+                return (0..count).try_for_each(|_| reader.skip(levels).map(drop));
+            }
             let fill = match family {
                 Family::Tuple => {
                     write::begin_tuple(out, count);

@@ -110,6 +110,33 @@ impl<'a> Graph<'a> {
         &self.nodes[id.0 as usize]
     }
 
+    /// What stands directly below an object.
+    pub(super) fn for_each_below(&self, id: Id, mut visit: impl FnMut(Id)) {
+        match self.get(id) {
+            Node::Tuple(elements) | Node::List(elements) | Node::Set(elements) | Node::FrozenSet(elements) => {
+                elements.iter().copied().for_each(visit);
+            }
+            Node::Dict(items) => items.iter().flat_map(|(key, value)| [*key, *value]).for_each(visit),
+            Node::Object(object) => {
+                match object.make {
+                    Make::Call(callee, arguments) | Make::New(callee, arguments) => {
+                        [callee, arguments].into_iter().for_each(&mut visit);
+                    }
+                    Make::NewWith(class, arguments, keywords) => {
+                        [class, arguments, keywords].into_iter().for_each(&mut visit);
+                    }
+                }
+                for effect in &object.effects {
+                    match *effect {
+                        Effect::Append(id) | Effect::Add(id) | Effect::State(id) | Effect::Called(id) => visit(id),
+                        Effect::Item(key, value) => [key, value].into_iter().for_each(&mut visit),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A str's text.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {

@@ -71,27 +71,7 @@ fn shared(graph: &Graph<'_>, root: Id) -> FxHashSet<Id> {
         if !can_be || (!seen.insert(id) && !shared.insert(id)) {
             continue;
         }
-        match node {
-            Node::Tuple(elements) | Node::List(elements) | Node::Set(elements) | Node::FrozenSet(elements) => {
-                unseen.extend_from_slice(elements);
-            }
-            Node::Dict(items) => unseen.extend(items.iter().flat_map(|(key, value)| [*key, *value])),
-            Node::Object(object) => {
-                match object.make {
-                    Make::Call(callee, arguments) | Make::New(callee, arguments) => unseen.extend([callee, arguments]),
-                    Make::NewWith(class, arguments, keywords) => unseen.extend([class, arguments, keywords]),
-                }
-                for effect in &object.effects {
-                    match *effect {
-                        Effect::Append(id) | Effect::Add(id) | Effect::State(id) | Effect::Called(id) => {
-                            unseen.push(id)
-                        }
-                        Effect::Item(key, value) => unseen.extend([key, value]),
-                    }
-                }
-            }
-            _ => {}
-        }
+        graph.for_each_below(id, |below| unseen.push(below));
     }
     shared
 }

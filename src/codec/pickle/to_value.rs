@@ -1,7 +1,9 @@
 //! A graph as a value: plain data as what it is, everything else as an opaque object.
 
+use rustc_hash::FxHashSet;
+
 use super::graph::{Effect, Graph, Id, Make, Node};
-use super::{KIND, MAX_GROWTH, MAX_LEVELS, object};
+use super::{HOLDER, KIND, MAX_GROWTH, MAX_LEVELS, object};
 use crate::codec::error::CodecError;
 use crate::codec::value::tag::Family;
 use crate::codec::value::{self, write};
@@ -47,6 +49,8 @@ pub struct Translation<'t, 'a> {
     path: Vec<Id>,
     /// How much work may still be done: about a byte each.
     budget: usize,
+    /// Whether there are any proxies at all.
+    has_proxies: bool,
 }
 
 /// Why something is not written.
@@ -66,7 +70,9 @@ impl<'t, 'a> Translation<'t, 'a> {
     /// A translation of parts of `graph`.
     pub fn new(graph: &'t Graph<'a>, proxies: &'t mut dyn FnMut(&ProxyName<'_>) -> Option<u32>) -> Self {
         let budget = MAX_GROWTH.max(graph.source.saturating_mul(4));
-        Self { graph, proxies, path: Vec::new(), budget }
+        let rebuilds = |node: &Node<'_>| matches!(node, Node::Global(module, name) if module == MANAGERS && name == "RebuildProxy");
+        let has_proxies = graph.nodes.iter().any(rebuilds);
+        Self { graph, proxies, path: Vec::new(), budget, has_proxies }
     }
 
     /// Appends an object as a value.
@@ -198,8 +204,35 @@ impl<'t, 'a> Translation<'t, 'a> {
         let mut contents = Vec::new();
         object::append(self.graph, id, &mut contents);
         self.spend(contents.len())?;
-        let kind = format!("{KIND}{}", self.graph.class(id));
-        write::opaque(out, &kind, &contents);
+        let class = self.graph.class(id);
+        let held = self.held(id);
+        if held.is_empty() {
+            write::opaque(out, &format!("{KIND}{class}"), &contents);
+            return Ok(());
+        }
+        write::header(out, Family::Tuple, 1 + held.len());
+        write::opaque(out, &format!("{HOLDER}{class}"), &contents);
+        held.into_iter().for_each(|index| write::proxy(out, index));
         Ok(())
+    }
+
+    /// The proxies inside an object.
+    fn held(&mut self, id: Id) -> Vec<u32> {
+        if !self.has_proxies {
+            return Vec::new();
+        }
+        let graph = self.graph;
+        let (mut seen, mut unseen) = (FxHashSet::default(), vec![id]);
+        let mut held = Vec::new();
+        while let Some(id) = unseen.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match ProxyName::of(graph, id) {
+                Some(name) => held.extend((self.proxies)(&name)),
+                None => graph.for_each_below(id, |below| unseen.push(below)),
+            }
+        }
+        held
     }
 }

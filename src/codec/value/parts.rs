@@ -11,6 +11,9 @@ use crate::codec::error::CodecError;
 /// How many bytes more than its elements a container has room for.
 const SLACK: usize = 64;
 
+/// What begins the kind of an object of another language in which there are proxies. It is the first of a tuple, whose others are these proxies: so they are kept, and numbered anew, like any others.
+pub const HOLDER: &str = "pickle+proxies:";
+
 /// The bytes of single values.
 pub type Parts<'a> = Vec<Cow<'a, [u8]>>;
 
@@ -108,6 +111,13 @@ pub fn shape(bytes: &[u8]) -> Result<Shape<'_>, CodecError> {
             Shape::Container(Kind::List, numbers.map(part).collect())
         }
         Head::Container(family, count) => {
+            if family == Family::Tuple
+                && count > 0
+                && let Head::Opaque(kind, contents) = Reader::clone(&reader).head()?
+                && kind.starts_with(HOLDER)
+            {
+                return Ok(Shape::Opaque(kind, contents));
+            }
             let kind = match family {
                 Family::Tuple => Kind::Tuple,
                 Family::List => Kind::List,
@@ -214,12 +224,4 @@ pub fn opaque(kind: &str, contents: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     write::opaque(&mut out, kind, contents);
     out
-}
-
-/// The number type of a packed list, by its byte.
-pub fn packed_kind(bytes: &[u8]) -> Option<u8> {
-    match Reader::new(bytes).head() {
-        Ok(Head::Packed(numbers)) => Some(numbers.element() as u8),
-        _ => None,
-    }
 }

@@ -32,6 +32,8 @@ pub struct Array {
 
 pub(in crate::types) struct Inner {
     kind: NumberKind,
+    /// What Python calls the kind, of which it has several names for some.
+    typecode: char,
     length: usize,
     state: Mutex<State>,
     turns: Turns<Self>,
@@ -197,9 +199,13 @@ impl Lockable for Inner {
 
 impl Array {
     fn of(kind: NumberKind, block: Vec<u8>) -> Self {
+        Self::typed(kind, kind.typecode(), block)
+    }
+
+    fn typed(kind: NumberKind, typecode: char, block: Vec<u8>) -> Self {
         let length = block.len() / kind.width();
         let state = Mutex::new(State { block, writes: 0 });
-        Self { inner: Arc::new_cyclic(|me| Inner { kind, length, state, turns: Turns::new(me.clone()) }) }
+        Self { inner: Arc::new_cyclic(|me| Inner { kind, typecode, length, state, turns: Turns::new(me.clone()) }) }
     }
 
     fn get(&self, call: &mut Invocation<'_>) -> Outcome {
@@ -350,7 +356,7 @@ impl fmt::Debug for Array {
 impl fmt::Display for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.inner;
-        write!(f, "array('{}'", inner.kind.typecode())?;
+        write!(f, "array('{}'", inner.typecode)?;
         let state = inner.state.lock();
         for (place, raw) in state.block.chunks_exact(inner.kind.width()).enumerate() {
             let separator = if place > 0 { ", " } else { ", [" };
@@ -376,6 +382,16 @@ impl Referent for Array {
         table.dynamic_constructor("new", &["kind", "numbers"], |call| {
             let (kind, numbers) = call.arguments::<(NumberKind, Element)>()?;
             Ok(Self::of(kind, Given::new(numbers, kind)?.into_raw()))
+        });
+        #[cfg(feature = "python")]
+        table.dynamic_constructor("typed", &["typecode", "kind", "numbers"], |call| {
+            let (typecode, kind, numbers) = call.arguments::<(char, NumberKind, Element)>()?;
+            Ok(Self::typed(kind, typecode, Given::new(numbers, kind)?.into_raw()))
+        });
+        #[cfg(feature = "python")]
+        table.dynamic("typecode", &[], |this, call| {
+            let () = call.arguments()?;
+            call.answer(&this.inner.typecode)
         });
         table.dynamic("get", &["index"], Self::get);
         table.dynamic("set", &["index", "value"], Self::set);

@@ -1,7 +1,9 @@
 //! `list`, as a `ListProxy` calls it.
 
 use super::super::sequence::SequenceError;
-use super::{contents, failure, found, index, iterate, no_method, payload, slice, step, truth, type_name};
+use super::{
+    UNFIT, contents, failure, fits, found, index, int, iterate, no_method, payload, slice, step, truth, type_name,
+};
 use crate::codec::value::parts::{self, Kind, Shape};
 use crate::object::face::{Arguments, Creation, Face, Native, Step, value};
 
@@ -30,6 +32,8 @@ const EXPOSED: &[&str] = &[
     "reverse",
     "sort",
 ];
+
+const TOO_LARGE: &str = "Python int too large to convert to C ssize_t";
 
 fn out_of_range() -> Step {
     Step::builtin("IndexError", "list index out of range")
@@ -137,10 +141,11 @@ fn unordered(a: &[u8], b: &[u8]) -> (String, String) {
 
 /// How often something is to be repeated.
 fn times(method: &str, arguments: Arguments) -> Result<u64, Step> {
-    let [times] = arguments.just(method)?;
-    let Some(times) = index(&times) else {
-        return Err(Step::type_error(&format!("'{}' object cannot be interpreted as an integer", type_name(&times))));
+    let [given] = arguments.just(method)?;
+    let Some(times) = index(&given) else {
+        return Err(Step::type_error(&format!("'{}' object cannot be interpreted as an integer", type_name(&given))));
     };
+    fits(&given, "OverflowError", UNFIT)?;
     Ok(u64::try_from(times).unwrap_or(0))
 }
 
@@ -173,6 +178,7 @@ impl Face for ListFace {
                         refused(native, "list index out of range")
                     });
                 }
+                step!(fits(&place, "IndexError", UNFIT));
                 let Some(place) = index(&place) else { return no_index(&place) };
                 Step::call_then("get", &[value(&place)], |result| found(result, out_of_range))
             }
@@ -193,6 +199,7 @@ impl Face for ListFace {
                         Step::call("set_slice", &[places(slice), list(&step!(elements))], done)
                     });
                 }
+                step!(fits(&place, "IndexError", UNFIT));
                 let Some(place) = index(&place) else { return no_index(&place) };
                 Step::give_then("assign", vec![value(&place).into(), new], done)
             }
@@ -205,6 +212,7 @@ impl Face for ListFace {
                     };
                     return Step::call("delete_slice", &[places(step!(slice))], done);
                 }
+                step!(fits(&place, "IndexError", UNFIT));
                 let Some(place) = index(&place) else { return no_index(&place) };
                 Step::call_then("pop", &[value(&place)], |result| {
                     match found(result, || Step::builtin("IndexError", "list assignment index out of range")) {
@@ -238,6 +246,7 @@ impl Face for ListFace {
             }
             "insert" => {
                 let [place, new] = step!(arguments.just(full));
+                step!(fits(&place, "OverflowError", TOO_LARGE));
                 let Some(place) = index(&place) else {
                     return Step::type_error(&format!(
                         "'{}' object cannot be interpreted as an integer",
@@ -248,6 +257,7 @@ impl Face for ListFace {
             }
             "pop" => {
                 let bound = step!(arguments.unnamed(full, 0, 1));
+                step!(fits(bound[0].as_deref().unwrap_or_default(), "OverflowError", TOO_LARGE));
                 let place = match bound[0].as_deref().map(|place| (index(place), place)) {
                     None => -1,
                     Some((Some(place), _)) => place,
@@ -280,6 +290,11 @@ impl Face for ListFace {
             "index" => {
                 let bound = step!(arguments.unnamed(full, 1, 3));
                 let wanted = bound[0].clone().unwrap_or_default();
+                for end in bound[1..].iter().flatten() {
+                    if int(end).is_none() {
+                        return Step::type_error("slice indices must be integers or have an __index__ method");
+                    }
+                }
                 let ends = [bound[1].as_deref().and_then(index), bound[2].as_deref().and_then(index), None];
                 let shown = crate::codec::value::display(&wanted).to_string();
                 Step::call_then("index_of", &[&wanted[..], &places(ends)], move |result| match parts::shape(&result) {
@@ -311,14 +326,7 @@ impl Face for ListFace {
                                 "a server that is not Python's can't call a key function: sort a copy",
                             );
                         }
-                        "reverse" => match parts::shape(given) {
-                            Ok(Shape::Bool(_) | Shape::Int(_) | Shape::BigInt) => descending = truth(given),
-                            _ => {
-                                let name = type_name(given);
-                                let text = format!("'{name}' object cannot be interpreted as an integer");
-                                return Step::type_error(&text);
-                            }
-                        },
+                        "reverse" => descending = truth(given),
                         other => {
                             let text = format!("sort() got an unexpected keyword argument '{other}'");
                             return Step::type_error(&text);

@@ -3,14 +3,15 @@
 //! Each face translates into the same native methods that Rust's proxies call, so that there is one object and one set of rules for all its users. What only Python's rules need (a lock that anybody may
 //! release) is a native method like any other.
 
+mod array;
 mod dict;
 mod iterator;
 mod list;
 mod locks;
 mod namespace;
-mod numbers;
 mod queue;
 mod scalars;
+mod value;
 
 use std::any::TypeId;
 use std::time::Duration;
@@ -35,8 +36,8 @@ pub(crate) fn faces() -> Vec<(TypeId, &'static dyn Face)> {
         (TypeId::of::<super::BoundedSemaphore>(), &locks::SemaphoreFace { bounded: true }),
         (TypeId::of::<super::Event>(), &scalars::EventFace),
         (TypeId::of::<super::Barrier>(), &scalars::BarrierFace),
-        (TypeId::of::<super::SharedValue>(), &numbers::ValueFace),
-        (TypeId::of::<super::Array>(), &numbers::ArrayFace),
+        (TypeId::of::<super::SharedValue>(), &value::ValueFace),
+        (TypeId::of::<super::Array>(), &array::ArrayFace),
         (TypeId::of::<super::Namespace>(), &namespace::NamespaceFace),
         (TypeId::of::<iterator::Iterator>(), &iterator::IteratorFace),
     ]
@@ -61,6 +62,17 @@ fn int(bytes: &[u8]) -> Option<i128> {
 /// An int of 64 bits; what does not fit is at the nearer end.
 fn index(bytes: &[u8]) -> Option<i64> {
     Some(int(bytes)?.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+}
+
+/// What CPython says where an index has no place in memory.
+const UNFIT: &str = "cannot fit 'int' into an index-sized integer";
+
+/// Refuses an int of more than 64 bits.
+fn fits(bytes: &[u8], class: &'static str, refusal: &str) -> Result<(), Step> {
+    match int(bytes) {
+        Some(value) if i64::try_from(value).is_err() => Err(Step::builtin(class, refusal)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether Python takes a value for true.
@@ -165,7 +177,7 @@ fn opaque_elements(kind: &str, contents: &[u8]) -> Option<Vec<Vec<u8>>> {
             Translation::new(&graph, &mut none).append(*arguments.get(1)?, &mut bytes).ok()?;
             match parts::shape(&bytes) {
                 Ok(Shape::Container(Kind::List, _)) => iterate(&bytes).ok(),
-                Ok(Shape::Bytes(raw)) => numbers::of_bytes(typecode, raw),
+                Ok(Shape::Bytes(raw)) => array::of_bytes(typecode, raw),
                 _ => None,
             }
         }

@@ -61,6 +61,7 @@ impl Face for NamespaceFace {
                 let wanted = [name.clone()];
                 Step::call_then("remove", &wanted, move |result| match found(result, || missing(&name)) {
                     Step::Value(_) => Step::none(),
+                    Step::Raise(exception) => Step::Raise(Exception { attributes: Vec::new(), ..exception }),
                     other => other,
                 })
             }

@@ -99,8 +99,15 @@ impl Face for QueueFace {
         match method {
             "put" => {
                 let bound = step!(arguments.bind(method, &["item", "block", "timeout"], 1));
-                let patience = step!(patience(bound[1].as_deref(), bound[2].as_deref()));
-                put(bound[0].clone().unwrap_or_default(), patience)
+                let item = bound[0].clone().unwrap_or_default();
+                match patience(bound[1].as_deref(), bound[2].as_deref()) {
+                    Ok(patience) => put(item, patience),
+                    // Where there is always room, Python does not look at it.
+                    Err(refused) => Step::call_then::<&[u8]>("maxsize", &[], |maxsize| match index(&maxsize) {
+                        Some(0) => put(item, Some(None)),
+                        _ => refused,
+                    }),
+                }
             }
             "put_nowait" => {
                 let [item] = step!(arguments.exactly(method, ["item"]));
@@ -114,7 +121,7 @@ impl Face for QueueFace {
             "qsize" => Step::forward::<&[u8]>("len", &[]),
             "empty" => Step::call_then::<&[u8]>("len", &[], |length| Step::of(&(index(&length) == Some(0)))),
             "full" => Step::forward::<&[u8]>("is_full", &[]),
-            "task_done" => Step::call("task_done", &[value(&1)], |native| none(refused(native, empty))),
+            "task_done" => Step::call("early_done", &[value(&1)], |native| none(refused(native, empty))),
             "join" => Step::call::<&[u8]>("join", &[], |native| none(refused(native, empty))),
             "shutdown" => {
                 let bound = step!(arguments.bind(method, &["immediate"], 0));

@@ -1,8 +1,9 @@
 //! `Event` and `Barrier`, as their proxies call them.
 
 use super::super::barrier::BrokenBarrierError;
-use super::{failure, index, no_method, none_given, payload, seconds, step, time};
+use super::{failure, index, no_method, none_given, payload, seconds, step, time, truth};
 use crate::codec::value::parts::{self, Shape};
+use crate::codec::{Codec, decode};
 use crate::error::Error;
 use crate::object::face::{Arguments, Creation, Exception, Face, Native, Step, value};
 
@@ -32,7 +33,16 @@ impl Face for EventFace {
             "clear" => Step::run::<&[u8]>("clear", &[]),
             "wait" => {
                 let bound = step!(arguments.bind(method, &["timeout"], 0));
-                let timeout = step!(seconds(bound[0].as_deref(), Some(">")));
+                let timeout = match seconds(bound[0].as_deref(), Some(">")) {
+                    Ok(timeout) => timeout,
+                    // Where there is nothing to wait for, Python does not look at it.
+                    Err(refused) => {
+                        return Step::call_then::<&[u8]>("is_set", &[], |set| match truth(&set) {
+                            true => Step::of(&true),
+                            false => refused,
+                        });
+                    }
+                };
                 let waited = |native| match native {
                     Native::Refused(Error::Timeout { .. }) => Step::of(&false),
                     native => native.then(|_| Step::of(&true)),
@@ -65,16 +75,15 @@ impl Face for BarrierFace {
 
     fn create(&self, arguments: Arguments) -> Result<Creation, Step> {
         let bound = arguments.bind("Barrier", &["parties", "action", "timeout"], 1)?;
-        let given =
-            |place: usize| bound[place].as_deref().is_some_and(|given| !matches!(parts::shape(given), Ok(Shape::None)));
-        if given(1) || given(2) {
+        if bound[1].as_deref().is_some_and(|given| !matches!(parts::shape(given), Ok(Shape::None))) {
             return Err(Step::type_error(
-                "a server that is not Python's runs no action, and its barriers have no timeout of their own",
+                "a server that is not Python's can't call an action: call it when wait() is 0",
             ));
         }
+        let timeout = seconds(bound[2].as_deref(), Some(">"))?;
         let parties = bound[0].as_deref().and_then(index).filter(|parties| *parties >= 1);
         let parties = parties.ok_or_else(|| Step::builtin("ValueError", "parties must be > 0"))?;
-        Ok(Creation::Constructor("new", payload(&[value(&parties)]).into()))
+        Ok(Creation::Constructor("timed", payload(&[value(&parties), value(&timeout)]).into()))
     }
 
     fn call(&self, method: &str, arguments: Arguments) -> Step {
@@ -95,7 +104,14 @@ impl Face for BarrierFace {
                         }),
                     },
                 };
-                Step::call("wait", &[value(&false)], passed).within(timeout.map(time))
+                let wait =
+                    move |timeout: Option<f64>| Step::call("wait", &[value(&false)], passed).within(timeout.map(time));
+                match timeout {
+                    Some(timeout) => wait(Some(timeout)),
+                    None => Step::call_then::<&[u8]>("timeout", &[], move |timeout| {
+                        wait(decode(Codec::Value, &timeout).unwrap_or_default())
+                    }),
+                }
             }
             "abort" => Step::run::<&[u8]>("abort", &[]),
             "reset" => Step::run::<&[u8]>("reset", &[]),

@@ -451,12 +451,12 @@ impl<O: Order> Core<O> {
         });
     }
 
-    /// The caller, or somebody in its place, is done with items that were taken.
-    pub(super) fn done(&self, call: &mut Invocation<'_>, count: u64) -> Outcome {
+    /// The caller, or somebody in its place, is done with items that were taken; or, where it is `early`, as in Python, with such as still lie here.
+    pub(super) fn done(&self, call: &mut Invocation<'_>, count: u64, early: bool) -> Outcome {
         let client = call.caller().client;
         let result = self.change(|state| {
-            let out = state.unfinished.saturating_sub(state.items.len() as u64);
-            if count > out {
+            let here = if early { 0 } else { state.items.len() as u64 };
+            if count > state.unfinished.saturating_sub(here) {
                 return Err(QueueError::NotTaken);
             }
             state.unfinished -= count;

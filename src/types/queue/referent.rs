@@ -122,7 +122,12 @@ macro_rules! queue {
                 });
                 table.dynamic("task_done", &["items"], |this, call| {
                     let (items,) = call.arguments()?;
-                    this.core.done(call, items)
+                    this.core.done(call, items, false)
+                });
+                #[cfg(feature = "python")]
+                table.dynamic("early_done", &["items"], |this, call| {
+                    let (items,) = call.arguments()?;
+                    this.core.done(call, items, true)
                 });
                 table.dynamic("join", &[], |this, call| {
                     let () = call.arguments()?;

@@ -27,6 +27,8 @@ pub struct SharedValue {
 }
 
 pub(in crate::types) struct Inner {
+    /// What a Python program said of the value's type, which means nothing.
+    typecode: Option<Element>,
     state: Mutex<State>,
     turns: Turns<Self>,
 }
@@ -86,9 +88,9 @@ impl Lockable for Inner {
 }
 
 impl SharedValue {
-    fn of(value: Element) -> Self {
+    fn of(value: Element, typecode: Option<Element>) -> Self {
         let state = Mutex::new(State { value, version: 0 });
-        Self { inner: Arc::new_cyclic(|me| Inner { state, turns: Turns::new(me.clone()) }) }
+        Self { inner: Arc::new_cyclic(|me| Inner { typecode, state, turns: Turns::new(me.clone()) }) }
     }
 
     fn get(&self, call: &mut Invocation<'_>) -> Outcome {
@@ -150,7 +152,17 @@ impl Referent for SharedValue {
     const TYPEID: &'static str = "Value";
 
     fn methods(table: &mut Methods<Self>) {
-        table.dynamic_constructor("new", &["value"], |call| Ok(Self::of(elements::<(Element,)>(call)?.0)));
+        table.dynamic_constructor("new", &["value"], |call| Ok(Self::of(elements::<(Element,)>(call)?.0, None)));
+        #[cfg(feature = "python")]
+        table.dynamic_constructor("typed", &["typecode", "value"], |call| {
+            let (typecode, value) = elements::<(Element, Element)>(call)?;
+            Ok(Self::of(value, Some(typecode)))
+        });
+        #[cfg(feature = "python")]
+        table.dynamic("typed", &[], |this, call| {
+            let () = call.arguments()?;
+            call.answer(&(Slot(this.inner.typecode.as_ref()), &this.inner.state.lock().value))
+        });
         table.dynamic("get", &[], Self::get);
         table.dynamic("set", &["value"], Self::set);
         table.dynamic("swap", &["value"], Self::swap);
