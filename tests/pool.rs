@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{LIMIT, alone, children, descriptors, eventually, fork, is_alive, threads, wait, within};
+use common::{LIMIT, alone, children, descriptors, eventually, fork, is_alive, threads, wait, wait_for, within};
 use multiproc::pool::WorkerEnd;
 use multiproc::{Pool, PoolError, Process};
 
@@ -190,10 +190,17 @@ fn retries_run_the_one_task_again() {
 fn workers_may_be_killed_at_random_points() {
     let pool = Pool::new(3).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
+    let seen = AtomicU32::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = 7_u64;
+            let (mut random, mut last) = (7_u64, 0);
             while !stop.load(Ordering::Relaxed) {
+                // Where the machine is so busy that nobody gets anything done in between, killing more of them would show nothing.
+                if last > 0 && seen.load(Ordering::Relaxed) == last {
+                    std::thread::yield_now();
+                    continue;
+                }
+                last = seen.load(Ordering::Relaxed);
                 random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 std::thread::sleep(Duration::from_micros(random >> 51));
                 if let Some(pid) = pool.worker_ids().get((random >> 33) as usize % 3) {
@@ -207,6 +214,7 @@ fn workers_may_be_killed_at_random_points() {
         let mut died = 0;
         for _ in 0..10 {
             for (n, result) in pool.imap(square, 0..30_000).enumerate() {
+                seen.fetch_add(1, Ordering::Relaxed);
                 match result {
                     Ok(result) => assert_eq!(result, square(n as u64)),
                     Err(error) => {
@@ -232,6 +240,26 @@ fn an_idle_worker_is_replaced_and_nothing_fails() {
         eventually("another is there", || pool.worker_ids().len() == 1 && pool.worker_ids() != before);
     }
     assert_eq!(pool.apply(square, 5).unwrap(), 25);
+}
+
+/// A worker that had replaced another heeded no signal: it had inherited the mask of the pool's own thread, in which all are blocked. So ending a pool took 0.5 s, and whatever its tasks
+/// started could not be terminated either.
+#[test]
+fn workers_that_replace_others_take_signals_as_the_first_did() {
+    use nix::sys::signal::{SigSet, Signal};
+    fn blocked(_: ()) -> Vec<i32> {
+        SigSet::thread_get_mask().unwrap().iter().map(|signal| signal as i32).collect()
+    }
+    // A mask of its own: that is what all of them are to have.
+    let mut own = SigSet::empty();
+    own.add(Signal::SIGUSR2);
+    own.thread_block().unwrap();
+    let pool = Pool::new(1).unwrap();
+    let first = pool.apply(blocked, ()).unwrap();
+    assert!(first.contains(&(Signal::SIGUSR2 as i32)) && !first.contains(&(Signal::SIGTERM as i32)), "{first:?}");
+    assert_eq!(pool.apply(kill_myself, 9).unwrap_err().signal(), Some(9));
+    assert_eq!(pool.apply(blocked, ()).unwrap(), first);
+    own.thread_unblock().unwrap();
 }
 
 #[test]
@@ -409,7 +437,8 @@ fn nothing_is_left_of_a_pool() {
         assert!(within(LIMIT, || count() == before), "{before:?} before, {:?} after", count());
         0
     });
-    assert_eq!(wait(child), 0);
+    // Fifteen pools, forty-five forks and more: on a busy machine that takes its time.
+    assert_eq!(wait_for(LIMIT * 6, child), 0);
 }
 
 /// Holds the lifeline of busy workers, and that no worker holds another's.

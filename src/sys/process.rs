@@ -87,6 +87,13 @@ pub struct SignalMask {
     _of_this_thread: PhantomData<*const ()>,
 }
 
+impl SignalMask {
+    /// The mask that the drop puts back.
+    pub fn former(&self) -> SigSet {
+        self.former
+    }
+}
+
 impl Drop for SignalMask {
     fn drop(&mut self) {
         let _ = self.former.thread_set_mask();

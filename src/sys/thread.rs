@@ -13,6 +13,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nix::sys::signal::SigSet;
+
 use super::fork::{ForkMutex, Stamp, generation};
 use super::process;
 
@@ -30,7 +32,8 @@ type Main = Box<dyn FnOnce() + Send>;
 /// When the system has no thread left.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
     // A thread inherits its maker's mask: blocked before, there is no moment at which it is open.
-    let _mask = process::block_all_signals()?;
+    let mask = process::block_all_signals()?;
+    let open = open_mask().unwrap_or_else(|| mask.former());
     let counted = Counted::new();
     let finished = Arc::new(AtomicBool::new(false));
     let name = CString::new(&name[..name.len().min(LONGEST_NAME)]).unwrap_or_default();
@@ -38,6 +41,7 @@ pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Join
         let finished = Arc::clone(&finished);
         Box::new(move || {
             let _counted = counted;
+            OPEN_MASK.set(Some(open));
             // SAFETY: the name ends with a zero, and is copied. (A name that is too long is refused.)
             unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
             // A panic must not unwind into C; it has been reported by the hook.
@@ -150,6 +154,16 @@ impl Drop for Counted {
     }
 }
 
+thread_local! {
+    /// In a thread of this crate's: the signal mask that was in force where its line of makers began.
+    static OPEN_MASK: Cell<Option<SigSet>> = const { Cell::new(None) };
+}
+
+/// In a thread of this crate's, which takes no signals: the mask that a process forked by it is to have, whose signals are nobody else's.
+pub fn open_mask() -> Option<SigSet> {
+    OPEN_MASK.get()
+}
+
 /// The highest number given out. A forked child counts on from its parent's.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
@@ -178,7 +192,7 @@ pub fn number() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::signal::{SigSet, Signal};
+    use nix::sys::signal::Signal;
 
     use super::*;
 

@@ -121,8 +121,13 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// Waits until a child has ended, at most [`LIMIT`], and returns its code; minus the signal's number when a signal killed it.
-pub fn wait(mut child: Child) -> i32 {
-    child.collect(LIMIT).unwrap_or_else(|| panic!("the child {} did not end within {LIMIT:?}", child.pid))
+pub fn wait(child: Child) -> i32 {
+    wait_for(LIMIT, child)
+}
+
+/// As [`wait`], for a child that has more to do.
+pub fn wait_for(limit: Duration, mut child: Child) -> i32 {
+    child.collect(limit).unwrap_or_else(|| panic!("the child {} did not end within {limit:?}", child.pid))
 }
 
 /// Waits until something holds, at most [`LIMIT`].

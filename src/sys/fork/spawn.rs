@@ -32,7 +32,7 @@ const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// - stdout (Rust's and C's) is flushed before, and both standard streams are locked over the fork: what was printed
 ///   before appears once, and the child can print. Waits for whoever is printing.
 /// - In the child, signal handlers are reset to the default (ignored signals stay ignored), and the caller's signal
-///   mask is in force; no handler of the parent's runs in between.
+///   mask is in force (or, where a thread of this crate's forks, its maker's); no handler of the parent's runs in between.
 /// - A panic's text goes to fd 2 itself, past whatever captures the output of the parent.
 /// - The child leaves by `_exit`, with stdout flushed: no destructor but those in `child`, no `atexit` of the parent's.
 /// - The child begins only when its parent holds its pidfd, so that nothing runs that cannot be waited for.
@@ -98,6 +98,9 @@ fn begin(leave: OwnedFd, parent: Pid, mask: SignalMask) {
         process::exit(0);
     }
     drop(mask);
+    if let Some(mask) = thread::open_mask() {
+        let _ = mask.thread_set_mask();
+    }
 }
 
 /// Ends the child.
