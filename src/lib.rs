@@ -110,7 +110,9 @@ pub use error::{CallError, Cause, Error, RemoteError, RemotePanic, Result};
 pub use manager::{BaseManager, Builder, SyncManager};
 pub use object::methods::{Listed, Methods};
 pub use object::registration::{Callable, Makes};
-pub use object::{Answered, Caller, Failure, Invocation, Outcome, Referent, Registration, Responder, Shared};
+pub use object::{
+    Answered, Caller, Failure, Invocation, Outcome, Raised, Raises, Referent, Registration, Responder, Shared,
+};
 pub use pool::{Pool, PoolError};
 pub use process::{Process, ProcessError, active_children, current_process, init, parent_process};
 pub use protocol::command::{ObjectInfo, ReferenceInfo, ServerStats};
@@ -121,7 +123,7 @@ pub use transport::WaitPolicy;
 pub use types::{RunTask, Task};
 
 #[cfg(feature = "macros")]
-pub use multiproc_macros::{Proxy, proxy, referent, task};
+pub use multiproc_macros::{Proxy, Raises, proxy, referent, task};
 
 /// The code in the README and the guides, run with the documentation's own.
 #[cfg(doctest)]

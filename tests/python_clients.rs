@@ -318,3 +318,82 @@ fn a_type_written_in_rust_is_called_from_python_by_its_own_names() {
         shop.manager.shutdown().unwrap();
     }
 }
+
+/// How a bank refuses, in Rust and in Python.
+#[derive(Debug, PartialEq, thiserror::Error, serde::Serialize, serde::Deserialize, multiproc::Raises)]
+#[raises("ValueError", text)]
+pub enum Refusal {
+    #[error("{0} has no account")]
+    #[raises("KeyError")]
+    Missing(String),
+    #[error("overdrawn by {by}")]
+    #[raises("__main__.Overdrawn")]
+    Overdrawn { by: i64, owners: Vec<String> },
+    #[error("less than nothing")]
+    Negative,
+}
+
+pub struct Bank;
+
+#[multiproc::referent(raises)]
+impl Bank {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn withdraw(&self, owner: String, amount: i64) -> Result<i64, Refusal> {
+        match amount {
+            _ if owner != "ada" => Err(Refusal::Missing(owner)),
+            i64::MIN..0 => Err(Refusal::Negative),
+            0..=10 => Ok(amount),
+            _ => Err(Refusal::Overdrawn { by: amount - 10, owners: vec![owner] }),
+        }
+    }
+
+    #[referent(raises = "PermissionError")]
+    pub fn enter(&self) -> Result<(), String> {
+        Err("closed on sundays".into())
+    }
+
+    #[referent(error = text, raises = "queue.Full")]
+    pub fn parse(&self, number: &str) -> Result<u8, std::num::ParseIntError> {
+        number.parse()
+    }
+
+    pub fn wait(&self, responder: multiproc::Responder<(), Refusal>) {
+        std::thread::spawn(move || responder.fail(&Refusal::Missing("later".into())));
+    }
+
+    #[referent(raises = "no_such_module.Error")]
+    pub fn elsewhere(&self) -> Result<(), String> {
+        Err("x".into())
+    }
+}
+
+/// The same errors of a type whose author has said nothing.
+pub struct Mute;
+
+#[multiproc::referent]
+impl Mute {
+    pub fn new() -> Self {
+        Self
+    }
+
+    pub fn unnamed(&self) -> Result<(), Refusal> {
+        Err(Refusal::Missing("x".into()))
+    }
+}
+
+#[test]
+fn errors_are_the_exceptions_that_their_author_named() {
+    let manager =
+        SyncManager::builder().authkey(KEY).python(true).register::<Bank>().register::<Mute>().start().unwrap();
+    for python in pythons() {
+        run(script(python, &manager, "raises.py"));
+    }
+    // To Rust they are what they are.
+    let bank = BankProxy::new(&manager).unwrap();
+    let refused = bank.withdraw("ada".into(), -1).unwrap_err().into_method().unwrap();
+    assert_eq!(refused, Refusal::Negative);
+    manager.shutdown().unwrap();
+}

@@ -14,8 +14,8 @@ use multiproc::python::Exception;
 use multiproc::types::{
     ArrayProxy, BarrierProxy, BoundedSemaphoreProxy, BrokenBarrierError, ConditionProxy, CounterProxy, DictProxy,
     EventProxy, IteratorProxy, JoinableQueueProxy, LifoQueueProxy, ListProxy, LockProxy, NamespaceProxy, NotOwned,
-    OverRelease, PriorityQueueProxy, QueueError, QueueProxy, RLockProxy, SemaphoreProxy, SequenceError, Slice,
-    ValueProxy,
+    OverRelease, PoolProxy, PriorityQueueProxy, QueueError, QueueProxy, RLockProxy, SemaphoreProxy, SequenceError,
+    Slice, ValueProxy,
 };
 use multiproc::{Address, BaseManager, BaseProxy, CallError, Error, Proxy, RemoteError, SyncManager, Value};
 use pythons::{Python, pythons};
@@ -550,6 +550,7 @@ fn values_arrays_and_namespaces() {
         assert!(namespace.equals(&settings).unwrap());
         assert_eq!(lacks(namespace.update("depth", |depth: Option<u32>| depth)), "update");
         assert!(matches!(CounterProxy::new(manager, 0), Err(Error::NoSuchType { .. })));
+        assert!(PoolProxy::new(manager, 2).unwrap_err().to_string().contains("Python's functions"));
     });
 }
 

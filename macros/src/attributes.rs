@@ -11,14 +11,15 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, Error, Ident, LitStr, Meta, Path, Result, Token, Type, parenthesized, parse_quote};
 
 use crate::errors::Errors;
-use crate::model::{Derivable, WireName};
+use crate::model::{Derivable, Exceptions, WireName};
 
 /// What holds for every method of a block unless the method itself says more.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone)]
 pub(crate) struct Defaults {
     pub(crate) text_errors: bool,
     pub(crate) by_value: bool,
     pub(crate) blocking: bool,
+    pub(crate) raises: Option<Exceptions>,
 }
 
 /// The flags of `#[multiproc::referent(…)]` on an `impl`.
@@ -38,7 +39,7 @@ pub(crate) struct ReferentFlags {
 impl ReferentFlags {
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut found = Self::default();
-        let known = "typeid, display, value, exclusive, proxytype, proxy, error, codec, blocking";
+        let known = "typeid, display, value, exclusive, proxytype, proxy, error, codec, blocking, raises";
         flags(tokens, known, errors, |flag, input| {
             match flag.to_string().as_str() {
                 "typeid" => found.typeid = Some(text(flag, input)?),
@@ -50,6 +51,7 @@ impl ReferentFlags {
                 "error" => found.defaults.text_errors = choice(flag, input, "text")?,
                 "codec" => found.defaults.by_value = choice(flag, input, "value")?,
                 "blocking" => found.defaults.blocking = true,
+                "raises" => found.defaults.raises = Some(exceptions(flag, input)?),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -118,6 +120,7 @@ pub(crate) struct MethodFlags {
     pub(crate) blocking: Option<Span>,
     pub(crate) text_errors: Option<Span>,
     pub(crate) by_value: bool,
+    pub(crate) raises: Option<Exceptions>,
     /// The first attribute that was read, if there was one.
     pub(crate) attribute: Option<Attribute>,
 }
@@ -135,7 +138,7 @@ impl MethodFlags {
             !is_ours
         });
         let serving = attribute == "referent";
-        let known = if serving { "skip, name, proxy, blocking, error, codec" } else { "name, error, codec" };
+        let known = if serving { "skip, name, proxy, blocking, error, codec, raises" } else { "name, error, codec" };
         let mut tokens = TokenStream::new();
         for ours in &ours {
             match &ours.meta {
@@ -151,6 +154,7 @@ impl MethodFlags {
                 "skip" if serving => found.skip = Some(flag.span()),
                 "proxy" if serving => found.proxy = Some(flag.span()),
                 "blocking" if serving => found.blocking = Some(flag.span()),
+                "raises" if serving => found.raises = Some(exceptions(flag, input)?),
                 "name" => found.name = Some(text(flag, input)?),
                 "error" => found.text_errors = choice(flag, input, "text")?.then(|| flag.span()),
                 "codec" => found.by_value = choice(flag, input, "value")?,
@@ -208,6 +212,53 @@ impl DeriveFlags {
             Ok(true)
         });
         found
+    }
+}
+
+/// `raises`, or `raises = "Class"`.
+fn exceptions(flag: &Ident, input: ParseStream<'_>) -> Result<Exceptions> {
+    if input.peek(Token![=]) { text(flag, input).map(Exceptions::Class) } else { Ok(Exceptions::Own(flag.span())) }
+}
+
+/// What `#[raises("Class", text)]` says of an error, or of one of its variants.
+pub(crate) struct RaisesFlags {
+    pub(crate) class: WireName,
+    pub(crate) text: bool,
+}
+
+impl RaisesFlags {
+    pub(crate) fn read(attributes: &[Attribute], errors: &mut Errors) -> Option<Self> {
+        let mut ours = attributes.iter().filter(|candidate| candidate.path().is_ident("raises"));
+        let first = ours.next()?;
+        if let Some(second) = ours.next() {
+            errors.at(second, "one error is one exception: drop all but one `#[raises(…)]`");
+        }
+        let read = |input: ParseStream<'_>| {
+            let wanted = "name the exception's class, as in `#[raises(\"ValueError\")]`, or `#[raises(\"ValueError\", text)]` for \
+                          one whose argument is the error's text";
+            let class: LitStr = input.parse().map_err(|error| Error::new(error.span(), wanted))?;
+            let mut text = false;
+            if input.peek(Token![,]) {
+                input.parse::<Token![,]>()?;
+            }
+            if let Ok(word) = input.parse::<Ident>() {
+                if word != "text" {
+                    return Err(Error::new(word.span(), "all that can stand behind the class is `text`"));
+                }
+                text = true;
+            }
+            if !input.is_empty() {
+                return Err(input.error("all that can stand behind the class is `text`"));
+            }
+            Ok(Self { class: wire_name(&class), text })
+        };
+        match &first.meta {
+            Meta::List(_) => errors.keep(first.parse_args_with(read)),
+            _ => {
+                errors.at(first, "name the exception's class, as in `#[raises(\"ValueError\")]`");
+                None
+            }
+        }
     }
 }
 

@@ -87,7 +87,7 @@ use errors::Errors;
 /// | `exclusive` | all calls run one at a time: for types that are `Send` but not `Sync` |
 /// | `proxy = Name` | the generated proxy's name |
 /// | `proxytype = path` | the proxy is a hand-written type, see `#[derive(multiproc::Proxy)]`; none is generated |
-/// | `error = text`, `codec = value`, `blocking` | as below, for all methods that they fit |
+/// | `error = text`, `codec = value`, `blocking`, `raises` | as below, for all methods that they fit |
 ///
 /// # Flags of a method: `#[referent(…)]`
 ///
@@ -98,6 +98,8 @@ use errors::Errors;
 /// | `proxy` | what the method returns (`T`, `Shared<T>`, or a `Result` of one) becomes a referent, and its proxy is answered |
 /// | `blocking` | the method may block: it runs on a worker, not on the server's leader |
 /// | `error = text` | errors need no serde: they arrive as `Error::Remote` with their words and causes |
+/// | `raises = "ValueError"` | to Python's clients all errors are exceptions of this class, with the error's text; needs `Display` |
+/// | `raises` | to Python's clients an error is the exception that its type says, by `Raises` |
 /// | `codec = value` | arguments and result travel in the self-describing format, which types with untagged, flattened or skipped parts need |
 ///
 /// # Generic types
@@ -162,6 +164,27 @@ pub fn proxy(flags: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Proxy, attributes(proxy))]
 pub fn derive_proxy(input: TokenStream) -> TokenStream {
     derive_tokens(input.into()).into()
+}
+
+/// Says which exceptions the errors of a type are to Python's clients, for methods with the flag `raises`.
+///
+/// ```ignore
+/// #[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize, multiproc::Raises)]
+/// #[raises("ValueError", text)]
+/// pub enum Refusal {
+///     #[error("{0} has no account")]
+///     #[raises("KeyError")]
+///     NoAccount(String),
+///     #[error("less than nothing")]
+///     Negative,
+/// }
+/// ```
+///
+/// `#[raises("Class")]` stands on a variant, or on the type for all variants without one of their own. A class is one of Python's built-in exceptions, or a module's, written with the module (`queue.Full`), which
+/// the client must be able to import. The variant's fields are the exception's arguments: `KeyError('ada')`. With `text` the error's `Display` is the only one: `ValueError('less than nothing')`.
+#[proc_macro_derive(Raises, attributes(raises))]
+pub fn derive_raises(input: TokenStream) -> TokenStream {
+    raises_tokens(input.into()).into()
 }
 
 /// Makes a function a *task*: one that the worker processes of a manager's server run, for any process that names it.
@@ -229,6 +252,12 @@ fn proxy_tokens(flags: Tokens, item: Tokens) -> Tokens {
 fn derive_tokens(input: Tokens) -> Tokens {
     syn::parse2(input)
         .and_then(|input| expanded(|errors| parse::derived(&input, errors), validate::derived, expand::derived))
+        .unwrap_or_else(Error::into_compile_error)
+}
+
+fn raises_tokens(input: Tokens) -> Tokens {
+    syn::parse2(input)
+        .and_then(|input| expanded(|errors| parse::raised(&input, errors), validate::raised, expand::raised))
         .unwrap_or_else(Error::into_compile_error)
 }
 

@@ -128,6 +128,42 @@ pub(crate) struct Method {
     pub(crate) answer: Answer,
     pub(crate) blocking: bool,
     pub(crate) by_value: bool,
+    pub(crate) raises: Option<Exceptions>,
+}
+
+/// Which exceptions a method's errors are in Python.
+#[derive(Clone)]
+pub(crate) enum Exceptions {
+    /// All of one class, with the error's text.
+    Class(WireName),
+    /// The error's type says; where that is asked for.
+    Own(Span),
+}
+
+impl Exceptions {
+    pub(crate) fn span(&self) -> Span {
+        match self {
+            Self::Class(name) => name.span,
+            Self::Own(span) => *span,
+        }
+    }
+}
+
+/// A type of errors that is given exceptions by `derive(Raises)`.
+pub(crate) struct Raised {
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    pub(crate) forms: Vec<Form>,
+}
+
+/// A variant, or a struct as a whole.
+pub(crate) struct Form {
+    /// The variant's name.
+    pub(crate) variant: Option<Ident>,
+    pub(crate) fields: syn::Fields,
+    pub(crate) class: WireName,
+    /// Whether the error's text is the only argument.
+    pub(crate) text: bool,
 }
 
 /// What a method needs of its referent.

@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{File, Item};
 
-use crate::{derive_tokens, proxy_tokens, referent_tokens, task_tokens};
+use crate::{derive_tokens, proxy_tokens, raises_tokens, referent_tokens, task_tokens};
 
 fn pretty(tokens: TokenStream) -> String {
     let file: File = syn::parse2(tokens).expect("generated code parses");
@@ -492,4 +492,45 @@ fn what_no_macro_can_read_is_an_error_and_no_panic() {
     ] {
         assert!(!errors(tokens).is_empty());
     }
+}
+
+#[test]
+fn each_form_of_an_error_is_the_exception_that_it_names() {
+    let tokens = raises_tokens(quote! {
+        #[raises("ValueError", text)]
+        enum Refusal {
+            #[raises("KeyError")]
+            Missing(String),
+            #[raises("bank.Overdrawn")]
+            Overdrawn { by: u64, at: String },
+            Other(u8),
+        }
+    });
+    let code = pretty(tokens);
+    assert!(code.contains("Self::Missing { 0: field_0 } => {"), "{code}");
+    assert!(code.contains(r#"::multiproc::Raised::new("KeyError").argument(field_0)"#), "{code}");
+    let overdrawn = r#"::multiproc::Raised::new("bank.Overdrawn").argument(field_0).argument(field_1)"#;
+    assert!(code.contains("Self::Overdrawn { by: field_0, at: field_1 }"), "{code}");
+    assert!(code.split_whitespace().collect::<String>().contains(overdrawn), "{code}");
+    assert!(code.contains("Self::Other { .. }") && code.contains("to_string(self)"), "{code}");
+}
+
+#[test]
+fn a_methods_errors_are_exceptions_where_that_is_said() {
+    let tokens = referent_tokens(
+        quote!(raises = "ValueError"),
+        quote! {
+            impl Bank {
+                pub fn new() -> Result<Self, Refusal> { todo!() }
+                pub fn count(&self) -> u64 { 0 }
+                pub fn withdraw(&self) -> Result<u64, Refusal> { todo!() }
+                #[referent(raises)]
+                pub fn close(&self) -> Result<(), Refusal> { todo!() }
+            }
+        },
+    );
+    let code: String = item(&tokens, "impl ::multiproc::Referent for Bank {").split_whitespace().collect();
+    assert_eq!(code.matches(".raising::<Refusal").count(), 2, "{code}");
+    assert!(code.contains(r#"::multiproc::Raised::new("ValueError").argument("#), "{code}");
+    assert!(code.contains("<Refusalas::multiproc::Raises>::raised"), "{code}");
 }

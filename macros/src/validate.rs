@@ -5,7 +5,7 @@ use syn::parse::Parser;
 use syn::{Error, GenericParam, Generics, Ident, WherePredicate};
 
 use crate::errors::Errors;
-use crate::model::{Derived, Method, ProxyTrait, Referent, TaskFunction, WireName};
+use crate::model::{Derived, Exceptions, Method, ProxyTrait, Raised, Referent, TaskFunction, WireName};
 use crate::types::is_parameter;
 
 /// serde knows tuples up to this length, and a call's arguments are one tuple.
@@ -52,7 +52,17 @@ pub(crate) fn task(model: &TaskFunction, errors: &mut Errors) {
     }
 }
 
+/// Validates a `Raised`.
+pub(crate) fn raised(model: &Raised, errors: &mut Errors) {
+    classes(model.forms.iter().map(|form| &form.class), errors);
+}
+
 fn methods(methods: &[Method], errors: &mut Errors) {
+    let named = methods.iter().filter_map(|method| match &method.raises {
+        Some(Exceptions::Class(class)) => Some(class),
+        _ => None,
+    });
+    classes(named, errors);
     for method in methods {
         is_method_name(&method.name, errors);
         if let Some(excess) = method.parameters.get(MOST_PARAMETERS) {
@@ -75,6 +85,106 @@ fn distinct<'n>(names: impl Iterator<Item = &'n WireName>, advice: &str, errors:
         seen.push(name);
     }
 }
+
+/// Each class once, since what holds for many is said in one place.
+fn classes<'n>(named: impl Iterator<Item = &'n WireName>, errors: &mut Errors) {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in named {
+        if !seen.contains(&&*name.text) {
+            seen.push(&name.text);
+            is_class(name, errors);
+        }
+    }
+}
+
+fn is_class(name: &WireName, errors: &mut Errors) {
+    let (module, class) = name.text.rsplit_once('.').unwrap_or(("builtins", &name.text));
+    let is_name = |part: &str| {
+        part.starts_with(|first: char| first.is_alphabetic() || first == '_')
+            && part.chars().all(|char| char.is_alphanumeric() || char == '_')
+    };
+    if !(module.split('.').all(is_name) && is_name(class)) {
+        let advice = "an exception is named by its class, `ValueError`, or by module and class, `queue.Full`";
+        errors.push(Error::new(name.span, advice));
+    } else if module == "builtins" && !BUILTIN_EXCEPTIONS.contains(&class) {
+        let advice = "is no built-in exception of Python's: write a module's class with the module";
+        errors.push(Error::new(name.span, format!("`{class}` {advice}, `module.{class}`")));
+    }
+}
+
+/// Those of Python 3.8 to 3.14, warnings and all.
+const BUILTIN_EXCEPTIONS: &[&str] = &[
+    "ArithmeticError",
+    "AssertionError",
+    "AttributeError",
+    "BaseException",
+    "BaseExceptionGroup",
+    "BlockingIOError",
+    "BrokenPipeError",
+    "BufferError",
+    "BytesWarning",
+    "ChildProcessError",
+    "ConnectionAbortedError",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "DeprecationWarning",
+    "EOFError",
+    "EncodingWarning",
+    "EnvironmentError",
+    "Exception",
+    "ExceptionGroup",
+    "FileExistsError",
+    "FileNotFoundError",
+    "FloatingPointError",
+    "FutureWarning",
+    "GeneratorExit",
+    "IOError",
+    "ImportError",
+    "ImportWarning",
+    "IndentationError",
+    "IndexError",
+    "InterruptedError",
+    "IsADirectoryError",
+    "KeyError",
+    "KeyboardInterrupt",
+    "LookupError",
+    "MemoryError",
+    "ModuleNotFoundError",
+    "NameError",
+    "NotADirectoryError",
+    "NotImplementedError",
+    "OSError",
+    "OverflowError",
+    "PendingDeprecationWarning",
+    "PermissionError",
+    "ProcessLookupError",
+    "PythonFinalizationError",
+    "RecursionError",
+    "ReferenceError",
+    "ResourceWarning",
+    "RuntimeError",
+    "RuntimeWarning",
+    "StopAsyncIteration",
+    "StopIteration",
+    "SyntaxError",
+    "SyntaxWarning",
+    "SystemError",
+    "SystemExit",
+    "TabError",
+    "TimeoutError",
+    "TypeError",
+    "UnboundLocalError",
+    "UnicodeDecodeError",
+    "UnicodeEncodeError",
+    "UnicodeError",
+    "UnicodeTranslateError",
+    "UnicodeWarning",
+    "UserWarning",
+    "ValueError",
+    "Warning",
+    "ZeroDivisionError",
+];
 
 fn is_typeid(name: &WireName, errors: &mut Errors) {
     is_identifier(name, "a typeid must be an identifier, such as `MyClass`", errors);

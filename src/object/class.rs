@@ -9,6 +9,8 @@ use super::answer::Failure;
 use super::entry::Entry;
 use super::invocation::Invocation;
 use super::methods::{Body, MethodInfo, Methods, STR, UNTYPED, VALUE};
+#[cfg(feature = "python")]
+use super::raised::Raising;
 use super::referent::Referent;
 use super::stored::Shared;
 use super::table::Table;
@@ -133,6 +135,12 @@ impl Class {
     #[cfg(feature = "python")]
     pub fn has_callable(&self) -> bool {
         self.makers.iter().any(|maker| maker.name.is_none())
+    }
+
+    /// What the errors of a method are in Python, where that was said.
+    #[cfg(feature = "python")]
+    pub fn raising(&self, method: &str) -> Option<&Raising> {
+        self.slots[*self.by_name.get(method)?].info.raising.as_ref()
     }
 
     pub(super) fn slot(&self, method: usize) -> Option<&MethodSlot> {

@@ -3,10 +3,12 @@
 use std::fmt::Display;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::answer::{Failure, Outcome};
 use super::gate::Mode;
 use super::invocation::Invocation;
+use super::raised::{Raised, Raising};
 use super::referent::Referent;
 
 /// The name under which a referent's text is asked for, as in Python.
@@ -57,6 +59,9 @@ pub struct MethodInfo {
     pub mode: Mode,
     /// Whether it may block, and so runs on a worker.
     pub blocking: bool,
+    /// What its errors are in Python, where that was said.
+    #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "nobody asks"))]
+    pub raising: Option<Raising>,
 }
 
 /// The constructors and methods of `T`.
@@ -85,6 +90,12 @@ impl Listed<'_> {
     /// The method may block: it runs on a worker thread, of which there is a limited number.
     pub fn blocking(self) -> Self {
         self.info.blocking = true;
+        self
+    }
+
+    /// The method's errors, which are `E`s, are exceptions to Python's clients.
+    pub fn raising<E: DeserializeOwned + 'static>(self, raised: fn(&E) -> Raised) -> Self {
+        self.info.raising = Some(Raising::of(raised));
         self
     }
 }
@@ -182,7 +193,7 @@ impl<T: Referent> Methods<T> {
         signature: Option<SignatureOf>,
         body: Body<T>,
     ) -> Listed<'_> {
-        let info = MethodInfo { name, parameters, signature, mode: body.mode(), blocking: false };
+        let info = MethodInfo { name, parameters, signature, mode: body.mode(), blocking: false, raising: None };
         let (info, _) = self.methods.push_mut((info, body));
         Listed { info }
     }

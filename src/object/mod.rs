@@ -13,6 +13,7 @@
 //! - [`table`] maps object ids to live referents. An object lives exactly as long as somebody holds its [`entry::Entry`]: a lease, a call, a ticket,
 //!   a proxy inside the server.
 //! - [`lease`] is what one client holds. [`gate`] is the queue of one object. [`chain`] finds calls that would wait for themselves.
+//! - [`raised`] names the exceptions that errors are in Python.
 //! - [`local`] lets a proxy used inside the server reach its object without a socket.
 //!
 //! Invariants: user code runs with no lock of this layer held, except its own object's store, which the gate has made free; a
@@ -33,6 +34,7 @@ pub mod local;
 pub mod methods;
 pub mod panics;
 pub mod parked;
+pub mod raised;
 pub mod referent;
 pub mod registration;
 pub mod registry;
@@ -46,6 +48,7 @@ pub use answer::{Answer, Answered, Failure, Outcome};
 pub use call::{Call, Caller};
 pub use host::Heir;
 pub use invocation::Invocation;
+pub use raised::{Raised, Raises};
 pub use referent::Referent;
 pub use registration::Registration;
 pub use responder::Responder;

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::{arguments_span, at, local, signature, tuple};
-use crate::model::{Failure, Kind, Method, Source, WireName};
+use crate::model::{Exceptions, Failure, Kind, Method, Source, WireName};
 use crate::types::Outgoing;
 
 /// `table.shared("name", &["parameter"], signature, |this, call| …);`
@@ -22,10 +22,30 @@ pub(super) fn entry(table: &Ident, method: &Method) -> TokenStream {
     };
     let registrar = Ident::new(registrar, Span::mixed_site());
     let blocking = method.blocking.then(|| quote!(.blocking()));
+    let raising = method.raises.as_ref().map(|raises| raising(raises, &method.answer.failure));
     quote! {
         #(#cfg)*
-        #table.#registrar(#name, &[#(#parameters),*], #signature, #handler) #blocking;
+        #table.#registrar(#name, &[#(#parameters),*], #signature, #handler) #blocking #raising;
     }
+}
+
+/// `.raising::<E>(|error| …)`. What an error's type lacks for it is told where it is asked for.
+fn raising(raises: &Exceptions, failure: &Failure) -> TokenStream {
+    let span = at(raises.span());
+    let error = match failure {
+        Failure::Typed(error) => quote!(#error),
+        Failure::Never | Failure::Text => quote!(::std::string::String),
+    };
+    let raised = match raises {
+        Exceptions::Own(_) => quote_spanned!(span=> <#error as ::multiproc::Raises>::raised),
+        Exceptions::Class(class) => {
+            let (class, name) = (&class.text, local("error"));
+            quote_spanned! {span=>
+                |#name| ::multiproc::Raised::new(#class).argument(&::std::string::ToString::to_string(#name))
+            }
+        }
+    };
+    quote_spanned!(span=> .raising::<#error>(#raised))
 }
 
 /// `|call| …`, which makes a referent.

@@ -6,6 +6,7 @@
 mod entry;
 mod method;
 mod proxy;
+mod raises;
 mod referent;
 mod task;
 mod traits;
@@ -18,6 +19,7 @@ use syn::spanned::Spanned;
 use crate::model::{Failure, Method};
 
 pub(crate) use proxy::proxy_trait;
+pub(crate) use raises::raised;
 pub(crate) use referent::referent;
 pub(crate) use task::task;
 pub(crate) use traits::derived;

@@ -10,7 +10,7 @@ use syn::{
 use super::Block;
 use crate::attributes::{Carried, MethodFlags};
 use crate::errors::Errors;
-use crate::model::{Answer, Failure, Kind, Method, Parameter, Source, WireName};
+use crate::model::{Answer, Exceptions, Failure, Kind, Method, Parameter, Source, WireName};
 use crate::types::{Incoming, Outgoing, Returned, argument_of, arguments_of, is_borrowing, is_self, normal};
 
 /// What a method's `Responder` answers with.
@@ -40,6 +40,7 @@ impl Block<'_> {
             None => self.answer(kind?, signature, &returned, &flags),
         };
         let answer = errors.keep(answer)?;
+        let raises = errors.keep(self.raises(kind?, &flags, &answer.failure))?;
         Some(Method {
             carried: Carried::of(attributes),
             ident: signature.ident.clone(),
@@ -49,7 +50,31 @@ impl Block<'_> {
             answer,
             blocking: kind? != Kind::Constructor && (flags.blocking.is_some() || self.defaults.blocking),
             by_value: flags.by_value || self.defaults.by_value,
+            raises,
         })
+    }
+
+    /// Which exceptions the errors of a method are.
+    fn raises(&self, kind: Kind, flags: &MethodFlags, failure: &Failure) -> Result<Option<Exceptions>> {
+        let has_errors = kind != Kind::Constructor && !matches!(failure, Failure::Never);
+        let Some(own) = &flags.raises else {
+            // What is said for all methods holds for those that it fits.
+            let default = self.defaults.raises.clone().filter(|_| has_errors);
+            return Ok(default.filter(|raises| !matches!((raises, failure), (Exceptions::Own(_), Failure::Text))));
+        };
+        let wrong = |advice: &str| Err(Error::new(own.span(), advice));
+        match (kind, failure, own) {
+            (Kind::Constructor, ..) => {
+                wrong("whatever a constructor fails with is a `RemoteError` in Python: take `raises` away here")
+            }
+            (_, Failure::Never, _) => wrong(
+                "`raises` is for methods whose result is written `Result<…>`: take it away, or write the result so",
+            ),
+            (_, Failure::Text, Exceptions::Own(_)) => {
+                wrong("of errors that are sent as text only the words arrive: name one class for all, `raises = \"…\"`")
+            }
+            _ => Ok(Some(own.clone())),
+        }
     }
 
     /// How to keep a function that can't be served.

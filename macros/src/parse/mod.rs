@@ -1,6 +1,7 @@
 //! From an item's syntax to its model. What the model can't express is refused here, each with what to do instead.
 
 mod method;
+mod raises;
 mod task;
 
 use proc_macro2::{Span, TokenStream};
@@ -15,6 +16,7 @@ use crate::errors::Errors;
 use crate::model::{Derived, Method, ProxyChoice, ProxyTrait, Referent, WireName};
 use crate::types::{arguments_of, normal};
 
+pub(crate) use raises::raised;
 pub(crate) use task::{is_declaration, task};
 
 /// What a block of methods has in common.
@@ -53,7 +55,7 @@ pub(crate) fn referent(flags: TokenStream, item: &mut Item, errors: &mut Errors)
     if name.is_none() {
         errors.at(&subject, "only a type with a name can be served: wrap it in a struct");
     }
-    let block = Block { attribute: "referent", subject: &subject, defaults: flags.defaults };
+    let block = Block { attribute: "referent", subject: &subject, defaults: flags.defaults.clone() };
     let methods = block.exposed_methods(item, errors);
     let name = name?;
     Some(Referent {

@@ -14,6 +14,7 @@ mod list;
 mod locks;
 mod namespace;
 mod numbers;
+mod pool;
 mod queue;
 mod waits;
 
@@ -42,6 +43,7 @@ pub(crate) fn adapter_of(name: &str) -> Option<&'static dyn Adapter> {
         "Value" | "ValueProxy" => &numbers::ValueAdapter,
         "Array" | "ArrayProxy" => &numbers::ArrayAdapter,
         "Namespace" | "NamespaceProxy" => &namespace::NamespaceAdapter,
+        "Pool" | "PoolProxy" => &pool::PoolAdapter,
         "Iterator" | "IteratorProxy" => &iterator::IteratorAdapter,
         _ => return None,
     })

@@ -16,6 +16,7 @@ use crate::object::chain::Chain;
 use crate::object::entry::Entry;
 use crate::object::face::{Arguments, Exception, Native, Raw, Step, Then, value};
 use crate::object::methods::{STR, VALUE};
+use crate::object::raised::{Raised, Raising};
 use crate::object::{Answer, Call, Caller};
 use crate::protocol::RequestId;
 use crate::protocol::carriage::Carried;
@@ -51,12 +52,13 @@ impl Session {
                     let text = format!("method {method:?} of {typeid:?} object is not in exposed={exposed:?}");
                     Step::Error(Error::protocol(traceback("AttributeError", &text)))
                 }
-                _ => Step::Call {
-                    method: method.into(),
-                    payload: dynamic(arguments).into(),
-                    timeout: None,
-                    then: Box::new(|native| native.then(Step::Value)),
-                },
+                _ => {
+                    let then: Then = match entry.class().raising(&method).cloned() {
+                        Some(raising) => Box::new(move |native| raised(&raising, native)),
+                        None => Box::new(|native| native.then(Step::Value)),
+                    };
+                    Step::Call { method: method.into(), payload: dynamic(arguments).into(), timeout: None, then }
+                }
             },
         };
         self.take(step, Target { entry, carried: carried.clone(), steps: 0 }, &carried, None, core);
@@ -235,6 +237,26 @@ pub(super) fn dynamic(arguments: Arguments) -> Vec<u8> {
         names.iter().zip(&arguments.keywords).flat_map(|(name, (_, value))| [&name[..], value]).collect();
     payload.extend_from_slice(&parts::container(parts::Kind::Dict, pairs.into_iter()));
     payload
+}
+
+/// What a method has answered, whose author named the exceptions that its errors are.
+fn raised(raising: &Raising, native: Native) -> Step {
+    let exception = match &native {
+        Native::Failed(error) => raising.raised(error),
+        // One that was sent as text.
+        Native::Refused(Error::Remote(remote)) => raising.raised(&value(&remote.message)),
+        _ => None,
+    };
+    let class = exception.as_ref().and_then(Raised::class);
+    match class.map(|(module, class)| (module.to_owned(), class.to_owned())) {
+        Some((module, class)) => Step::Raise(Exception {
+            module: module.into(),
+            class: class.into(),
+            arguments: exception.map(Raised::into_arguments).unwrap_or_default(),
+            attributes: Vec::new(),
+        }),
+        None => native.then(Step::Value),
+    }
 }
 
 /// The object's text, or where it has none, something like it.
