@@ -333,6 +333,7 @@ pub enum Refusal {
     Negative,
 }
 
+#[derive(Default)]
 pub struct Bank;
 
 #[multiproc::referent(raises)]
@@ -371,6 +372,7 @@ impl Bank {
 }
 
 /// The same errors of a type whose author has said nothing.
+#[derive(Default)]
 pub struct Mute;
 
 #[multiproc::referent]
@@ -396,4 +398,20 @@ fn errors_are_the_exceptions_that_their_author_named() {
     let refused = bank.withdraw("ada".into(), -1).unwrap_err().into_method().unwrap();
     assert_eq!(refused, Refusal::Negative);
     manager.shutdown().unwrap();
+}
+
+/// A client of 3.12 was taken for one of 3.13, and got `queue.ShutDown`, which its Python does not have: an `AttributeError` out of the middle of its unpickler.
+#[test]
+fn a_queue_that_is_shut_down_says_so_in_every_version() {
+    for python in pythons() {
+        let shop = Shop::open();
+        let queue: QueueProxy<u8> = shop.get("get_queue");
+        let mut command = script(python, &shop.manager, "shut_down.py");
+        let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+        assert_eq!(running.line(), "waits");
+        common::eventually("it waits", || queue.waiting().unwrap().0 == 1);
+        queue.shutdown(false).unwrap();
+        running.end();
+        shop.manager.shutdown().unwrap();
+    }
 }

@@ -298,7 +298,10 @@ impl Writer<'_> {
 
     /// Appends an exception: a call of its class, and its attributes.
     pub(super) fn exception(&self, exception: &Exception, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        write::global(out, &exception.module, &exception.class);
+        match (&*exception.module, &*exception.class) {
+            ("queue", "ShutDown") => shut_down(out),
+            (module, class) => write::global(out, module, class),
+        }
         write::begin_tuple(out, exception.arguments.len());
         exception.arguments.iter().try_for_each(|argument| self.value(argument, out))?;
         write::end_tuple(out, exception.arguments.len());
@@ -314,6 +317,22 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Appends the class `queue.ShutDown`, or `_queue.Empty` where there is none: clients of 3.12, which does not have it, can't be told from those of 3.13, which does. So it is looked for where it is needed:
+/// `getattr(importlib.import_module('queue'), 'ShutDown', _queue.Empty)`.
+fn shut_down(out: &mut Vec<u8>) {
+    write::global(out, "builtins", "getattr");
+    write::begin_tuple(out, 3);
+    write::global(out, "importlib", "import_module");
+    write::begin_tuple(out, 1);
+    write::str(out, "queue");
+    write::end_tuple(out, 1);
+    write::call(out);
+    write::str(out, "ShutDown");
+    write::global(out, "_queue", "Empty");
+    write::end_tuple(out, 3);
+    write::call(out);
 }
 
 /// The names of the methods that may be called.
