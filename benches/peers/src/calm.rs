@@ -1,5 +1,7 @@
 //! Whether the host lets this machine's processors run: it takes them away for milliseconds at times, which no counter tells.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -50,30 +52,53 @@ pub fn calm() -> bool {
 #[derive(Debug, Clone)]
 pub struct Runs<T> {
     pub calm: Vec<T>,
-    pub disturbed: usize,
 }
 
-/// Runs `measure` until `wanted` runs were calm, or three times as many were tried; where none was calm, the disturbed ones count.
+/// How long a whole run of the benchmark waits for calm moments: what is left to be measured afterwards is taken as it comes.
+const PATIENCE: Duration = Duration::from_secs(450);
+
+static BEGUN: OnceLock<Instant> = OnceLock::new();
+/// How many runs were calm, how many were left out because they were not, and how many count though they were not.
+static CALM: AtomicUsize = AtomicUsize::new(0);
+static DISTURBED: AtomicUsize = AtomicUsize::new(0);
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Of this run so far: how many runs were calm, how many were left out since they were not, and how many count though they were not.
+pub fn tally() -> [usize; 3] {
+    [&CALM, &DISTURBED, &TAKEN].map(|count| count.load(Ordering::Relaxed))
+}
+
+/// Runs `measure` until `wanted` runs were calm, or twice as many were tried; where none was calm, the disturbed ones count.
 pub fn runs<T>(wanted: usize, mut measure: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<Runs<T>> {
+    let begun = *BEGUN.get_or_init(Instant::now);
     let (mut kept, mut others) = (Vec::new(), Vec::new());
-    for _ in 0..3 * wanted {
-        let before = calm();
-        let run = measure()?;
-        if before && calm() {
-            kept.push(run)
-        } else {
-            others.push(run)
-        }
-        if kept.len() == wanted {
+    while kept.len() < wanted && kept.len() + others.len() < 2 * wanted {
+        let late = begun.elapsed() > PATIENCE && !(kept.is_empty() && others.is_empty());
+        if late {
             break;
         }
+        let before = calm();
+        let run = measure()?;
+        if before && calm() { kept.push(run) } else { others.push(run) }
     }
-    let disturbed = others.len();
-    Ok(Runs { calm: if kept.is_empty() { others } else { kept }, disturbed })
+    CALM.fetch_add(kept.len(), Ordering::Relaxed);
+    if kept.is_empty() {
+        TAKEN.fetch_add(others.len(), Ordering::Relaxed);
+        return Ok(Runs { calm: others });
+    }
+    DISTURBED.fetch_add(others.len(), Ordering::Relaxed);
+    Ok(Runs { calm: kept })
 }
 
 /// The middle one.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     if figures.is_empty() { f64::NAN } else { figures[figures.len() / 2] }
+}
+
+/// From the least to the most, as text.
+pub fn range(figures: &[f64]) -> String {
+    let (least, most) =
+        (figures.iter().copied().fold(f64::INFINITY, f64::min), figures.iter().copied().fold(0.0, f64::max));
+    format!("{least:.2}–{most:.2}")
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::histogram::Histogram;
@@ -73,6 +73,18 @@ impl Forked {
 
     pub fn pid(&self) -> Pid {
         self.0
+    }
+
+    /// Waits for its end until then; afterwards it is killed.
+    pub fn wait_until(self, deadline: Instant) -> Result<()> {
+        while Instant::now() < deadline {
+            if waitpid(self.0, Some(WaitPidFlag::WNOHANG))? != WaitStatus::StillAlive {
+                std::mem::forget(self);
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        bail!("a child did not end in time")
     }
 
     /// Waits for its end.

@@ -6,6 +6,19 @@ use std::path::Path;
 use anyhow::Result;
 use plotters::prelude::*;
 
+/// What people have written about the figures, with places for them.
+const PROSE: &str = include_str!("../performance.md");
+
+/// A figure in as many digits as say something; small ratios as fractions.
+fn figure(figure: f64) -> String {
+    match figure {
+        0.0 => "0".into(),
+        ratio if ratio > 0.0 && ratio < 0.1 && ratio > 1e-4 => format!("1/{:.0}", 1.0 / ratio),
+        large if large >= 100.0 => format!("{large:.0}"),
+        other => format!("{other:.2}"),
+    }
+}
+
 /// A table under construction.
 pub struct Table {
     title: String,
@@ -62,24 +75,34 @@ pub struct Report {
 }
 
 impl Report {
+    /// The prose with what was measured put in.
     pub fn markdown(&self) -> String {
-        let mut text = String::from(
-            "# Performance\n\nWritten by `ci/bench`, which runs everything below in one go on one machine and keeps the runs in which no processor was taken away \
-             (each figure: the median, and the range where two stand). Absolute figures mean little on another machine; the ratios are what holds.\n\n",
-        );
-        for remark in &self.remarks {
-            let _ = writeln!(text, "- {remark}");
-        }
-        text.push_str("\n![Calls a second of one client](performance.svg)\n\n## What must be reached\n\n");
-        text.push_str("| what | ratio | gate | aim | |\n| --- | --- | --- | --- | --- |\n");
+        let parts = [("{{run}}", self.run()), ("{{gates}}", self.verdicts()), ("{{tables}}", self.tables())];
+        parts.into_iter().fold(PROSE.to_owned(), |text, (place, part)| {
+            assert!(text.contains(place), "the prose has no place for {place}");
+            text.replace(place, part.trim())
+        })
+    }
+
+    fn run(&self) -> String {
+        self.remarks.iter().fold(String::new(), |text, remark| format!("{text}- {remark}\n"))
+    }
+
+    fn verdicts(&self) -> String {
+        let mut text = String::from("| what | measured | gate | aim | |\n| --- | --- | --- | --- | --- |\n");
         for gate in &self.gates {
             let sign = if gate.at_most { "≤" } else { "≥" };
-            let Gate { what, ratio, gate: limit, aim, .. } = gate;
-            let _ =
-                writeln!(text, "| {what} | {ratio:.4} | {sign} {limit:.4} | {sign} {aim:.4} | {} |", gate.verdict());
+            let [measured, limit, aim] = [gate.ratio, gate.gate, gate.aim].map(figure);
+            let (what, verdict) = (&gate.what, gate.verdict());
+            let _ = writeln!(text, "| {what} | {measured} | {sign} {limit} | {sign} {aim} | {verdict} |");
         }
+        text
+    }
+
+    fn tables(&self) -> String {
+        let mut text = String::new();
         for Table { title, note, head, rows } in &self.tables {
-            let _ = write!(text, "\n## {title}\n\n");
+            let _ = write!(text, "\n### {title}\n\n");
             if !note.is_empty() {
                 let _ = write!(text, "{note}\n\n");
             }

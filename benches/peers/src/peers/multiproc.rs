@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use multiproc::SyncManager;
 use multiproc::types::{DictProxy, EventProxy, QueueProxy};
+use multiproc::{SyncManager, WaitPolicy};
 
 use crate::clients::Call;
 
@@ -62,7 +62,12 @@ pub struct Multiproc {
 
 impl Multiproc {
     pub fn start(way: Way) -> Result<Self> {
-        let builder = SyncManager::builder().register::<Tally>().register::<Store>();
+        Self::start_by(way, WaitPolicy::default())
+    }
+
+    /// With another way of waiting, for the server and for its clients.
+    pub fn start_by(way: Way, policy: WaitPolicy) -> Result<Self> {
+        let builder = SyncManager::builder().register::<Tally>().register::<Store>().wait_policy(policy);
         let builder = match way {
             Way::Ring => builder,
             Way::Socket => builder.ring(false),
@@ -145,7 +150,7 @@ impl Multiproc {
             }
             anyhow::Ok((size * count) as f64 / begin.elapsed().as_secs_f64() / (1_u64 << 30) as f64)
         };
-        let there = rate(&mut || Ok(drop(store.take(&bytes)?)))?;
+        let there = rate(&mut || store.take(&bytes).map(|_| ()).map_err(Into::into))?;
         let back = rate(&mut || Ok(drop(store.give()?)))?;
         Ok((there, back))
     }

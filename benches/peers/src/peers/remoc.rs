@@ -75,3 +75,9 @@ impl Remoc {
         }))
     }
 }
+
+impl Drop for Remoc {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

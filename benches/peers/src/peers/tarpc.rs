@@ -72,3 +72,9 @@ impl Tarpc {
         }))
     }
 }
+
+impl Drop for Tarpc {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
