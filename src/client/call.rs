@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::pool::Link;
 use super::reference::RemoteReference;
 use super::{Client, State, keeper};
-use crate::codec::{self, Codec};
+use crate::codec::{self, Codec, CodecError, Put};
 use crate::error::{Error, Result};
 use crate::protocol::carriage::{Carried, Keep};
 use crate::protocol::command::Command;
@@ -25,10 +25,10 @@ use crate::protocol::request::RequestHead;
 use crate::protocol::token::WireToken;
 use crate::protocol::{ObjectId, RequestId, ThreadNumber, Token};
 use crate::sys::buffer;
-use crate::sys::bytes::LARGE as LARGE_ARGUMENTS;
+use crate::sys::bytes::{Bytes, LARGE as LARGE_ARGUMENTS};
 use crate::sys::poll::{self, Interest};
 use crate::sys::thread;
-use crate::transport::{Hints, Progress, Sender, TransportError};
+use crate::transport::{Connection, Hints, Progress, Sender, TransportError};
 
 /// How long a caller that has given up waits for the call's final answer. One who was told of a timeout earlier has had it.
 pub const FAREWELL: Duration = Duration::from_millis(250);
@@ -45,11 +45,29 @@ pub struct Request<'a> {
     pub signature: u32,
     /// The arguments. Taken out where they are large, and have to wait for room.
     pub payload: &'a mut Vec<u8>,
+    /// What is to be sent as the arguments instead, where those are large: straight from where they lie.
+    pub streamed: Option<Streamed<'a>>,
     /// The proxies in them.
     pub carried: &'a [Carried],
     /// How long the caller waits.
     pub timeout: Option<Duration>,
 }
+
+/// Gives large arguments, piece by piece.
+pub type Write<'a> = &'a dyn Fn(Put<'_>) -> std::result::Result<(), CodecError>;
+
+/// Large arguments, which have been measured and are written when they are sent.
+#[derive(Clone, Copy)]
+pub struct Streamed<'a> {
+    /// How many bytes they take.
+    pub size: usize,
+    /// Gives them, piece by piece.
+    pub write: Write<'a>,
+}
+
+/// How long a caller waits for room in shared memory at a time, and how often, before it copies what is left.
+const ROOM_TIME: Duration = Duration::from_millis(50);
+const ROOM_WAITS: u32 = 4;
 
 impl Request<'_> {
     /// The tokens as they stand in the frame. Those of other servers' objects get tickets, which may take contact with those servers.
@@ -59,7 +77,7 @@ impl Request<'_> {
     pub(super) fn tokens(&self, client: &Client) -> Result<Vec<u8>> {
         let mut tokens = Vec::new();
         self.carried.iter().for_each(|carried| carried.write(client.server, &mut tokens));
-        let size = (RequestHead::SIZE + self.method.len() + tokens.len() + self.payload.len()) as u64;
+        let size = (RequestHead::SIZE + self.method.len() + tokens.len() + self.size()) as u64;
         if size > client.max_frame {
             return Err(Error::FrameTooLarge { size, limit: client.max_frame });
         }
@@ -80,6 +98,11 @@ impl Request<'_> {
             return sender.send(&[head, tokens, self.payload]);
         }
         sender.send_body(&[head, tokens].concat(), &mut std::mem::take(self.payload).into())
+    }
+
+    /// How many bytes the arguments take.
+    pub(super) fn size(&self) -> usize {
+        self.streamed.map_or(self.payload.len(), |streamed| streamed.size)
     }
 
     /// Writes what stands before the tokens.
@@ -106,22 +129,12 @@ pub struct Returned {
     pub status: Status,
     frame: Vec<u8>,
     payload: Range<usize>,
-    /// Where the frame's memory goes back to, if it is worth it.
-    home: Option<Arc<Client>>,
     /// The proxies in it, each a reference of this process.
     pub carried: Vec<Carried>,
 }
 
-/// The smallest frame in bytes whose memory is used again: from here on the system takes memory away when it is freed, and fresh pages cost more than copying.
-const LARGE: usize = 64 << 10;
-
 impl Drop for Returned {
     fn drop(&mut self) {
-        if let Some(client) = self.home.take()
-            && client.is_own()
-        {
-            client.state().pool.recycle(std::mem::take(&mut self.frame));
-        }
         buffer::give(std::mem::take(&mut self.frame));
     }
 }
@@ -165,6 +178,7 @@ impl Client {
             codec: Codec::Bincode,
             signature: 0,
             payload: &mut payload,
+            streamed: None,
             carried: &[],
             timeout,
         };
@@ -181,8 +195,7 @@ impl Client {
         let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
         let (head, length) = (reply.head, reply.payload.len());
         let payload = frame.len() - length..frame.len();
-        let home = (frame.capacity() > LARGE).then(|| Arc::clone(self));
-        Ok((head, Returned { status: head.status, payload, frame, home, carried }))
+        Ok((head, Returned { status: head.status, payload, frame, carried }))
     }
 
     fn count(self: &Arc<Self>, reply: &Reply<'_>) -> Vec<Carried> {
@@ -270,13 +283,65 @@ impl Exchange<'_> {
         let Link { stream, upgrade, wait, .. } = &mut self.link;
         wait.give_way(stream.receiver.hints(), now);
         stream.receiver.tell(Hints::of_client());
-        let called = upgrade.call(now, &mut stream.sender);
+        let called = upgrade.call(now, request.size(), &mut stream.sender);
         called.map_err(|error| self.broken(&error))?;
         let Link { stream, tally, head, .. } = &mut self.link;
         request.write_head(self.request, after, tally.acknowledge(), head);
-        let sent = request.send(head, &tokens, &mut stream.sender);
+        let sent = match request.streamed {
+            None => request.send(head, &tokens, &mut stream.sender),
+            Some(streamed) => self.stream(&tokens, streamed),
+        };
         let _: Progress = sent.map_err(|error| self.broken(&error))?;
         Ok(())
+    }
+
+    /// Sends a request whose head is written, with large arguments.
+    fn stream(&mut self, tokens: &[u8], streamed: Streamed<'_>) -> std::result::Result<Progress, TransportError> {
+        let Link { stream: Connection { receiver, sender }, wait, head, .. } = &mut self.link;
+        let Streamed { size, write } = streamed;
+        let (mut asleep, mut waits) = (false, 0);
+        let mut room = || {
+            if std::mem::take(&mut asleep) {
+                // An error is met again where the answer is waited for.
+                let _ = poll::wait_one(receiver.fd(), Interest::Read, Some(ROOM_TIME));
+                receiver.heed();
+                waits += 1;
+            } else if !wait.goes_on(receiver.hints()) {
+                wait.over();
+                // Then it is looked once more.
+                receiver.settle_deaf();
+                asleep = true;
+            }
+            waits < ROOM_WAITS && !receiver.has_ended()
+        };
+        let mut failed = false;
+        let mut give = |put: Put<'_>| {
+            put(head);
+            put(tokens);
+            failed = write(put).is_err();
+        };
+        let sent = sender.stream(head.len() + tokens.len() + size, &mut give, &mut room)?;
+        if asleep {
+            receiver.heed();
+        }
+        wait.over();
+        if failed {
+            return Err(TransportError::Changed);
+        }
+        if let Some(sent) = sent {
+            return Ok(sent);
+        }
+        let mut payload = buffer::take_for(size, size);
+        if write(&mut |bytes| payload.extend_from_slice(bytes)).is_err() {
+            return Err(TransportError::Changed);
+        }
+        head.extend_from_slice(tokens);
+        let mut payload = payload.into();
+        let sent = sender.send_body(head, &mut payload);
+        if let Bytes::Own(payload) = payload {
+            buffer::give(payload);
+        }
+        sent
     }
 
     /// Waits for the reply to this request; `None` at the deadline.
@@ -355,6 +420,10 @@ impl Exchange<'_> {
     fn broken(&self, error: &TransportError) -> Broken {
         if let TransportError::TooLarge { size, limit } = *error {
             return Broken::Link(Error::FrameTooLarge { size, limit });
+        }
+        if let TransportError::Changed = error {
+            let type_name = "the arguments of a call".to_owned();
+            return Broken::Link(Error::Unserializable { type_name, reason: error.to_string() });
         }
         Broken::Link(self.client.gone_or_lost(error))
     }

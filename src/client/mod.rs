@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-pub use call::{FAREWELL, Request, Returned};
+pub use call::{FAREWELL, Request, Returned, Streamed, Write};
 pub use pipeline::{Handle, Pipeline};
 pub use reference::RemoteReference;
 
@@ -94,6 +94,8 @@ struct State {
     watching: bool,
     /// Why the server can't be reached any more.
     gone: Option<String>,
+    /// Whether it was told why there is no shared memory.
+    told: bool,
 }
 
 /// All clients of this process, so that a server that is met again is known, and a fork finds them.
@@ -133,6 +135,7 @@ impl Client {
                 next_ticket: 1,
                 watching: false,
                 gone: None,
+                told: false,
             }),
         });
         let mut clients = CLIENTS.lock();
@@ -307,8 +310,18 @@ impl Client {
         if welcome.server != self.server {
             return Err(self.gone("another server has taken its address"));
         }
-        // Where the server's process can't be watched, nobody could tell that it is dead and not busy.
-        let upgrade = Upgrade::new(self.route.ring && stream.peer().is_local() && self.process.is_some());
+        let missing = match (self.route.ring, &self.process) {
+            (false, _) => Some("it is switched off"),
+            // Nobody could tell that it is dead and not busy.
+            (true, None) => Some("the server's process can't be watched"),
+            (true, Some(_)) => None,
+        };
+        if let Some(reason) = missing.filter(|_| stream.peer().is_local())
+            && !std::mem::replace(&mut self.state().told, true)
+        {
+            tracing::debug!(address = %self.address, reason, "no shared memory: connections stay on their sockets");
+        }
+        let upgrade = Upgrade::new(missing.is_none() && stream.peer().is_local());
         Ok(pool::Link::new(Tally::new(connection), stream, upgrade, Wait::new(self.route.wait)))
     }
 

@@ -37,13 +37,6 @@ impl Pool {
         self.idle.pop()
     }
 
-    /// Gives a reply's memory to the connection that is used next.
-    pub(super) fn recycle(&mut self, frame: Vec<u8>) {
-        if let Some(link) = self.idle.last_mut() {
-            link.stream.receiver.recycle(frame);
-        }
-    }
-
     /// Keeps a connection for the next call; gives it back to be dropped where there are enough.
     pub(super) fn put(&mut self, link: Link) -> Option<Link> {
         if self.idle.len() >= Self::MAX_IDLE {

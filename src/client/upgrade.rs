@@ -3,6 +3,9 @@
 //! A connection starts on its socket, since most never carry more than a few calls. When calls come fast the client says so, and goes on calling; the server answers
 //! with an offer when it gets round to it, or with nothing. Each side then sends a last frame on the socket, and from there on by the memory. Nobody ever waits for
 //! any of it, and nobody notices: the frames are the same, in the same order.
+//!
+//! A connection without calls for a second goes back: the server leaves the memory, if nothing lies in it, by a word in it. The client finds that when it next looks
+//! or sends, and goes on by the socket; when calls come fast again, it begins anew.
 
 use std::time::{Duration, Instant};
 
@@ -14,36 +17,51 @@ use crate::transport::{Progress, Receiver, Ring, Sender, TransportError};
 const HOT_CALLS: u32 = 8;
 /// ... within this time are worth shared memory.
 const HOT_TIME: Duration = Duration::from_millis(10);
+/// So many bytes of arguments or results count as another call, and half a MiB of arguments is worth it at once: what is large takes long, and gains the most.
+const HOT_BYTES: usize = 64 << 10;
+
+/// How long the server may leave a wish unanswered before it is asked again: it may have had no memory left at the time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far a connection has come.
 pub(super) enum Upgrade {
     /// On its socket: how many calls there were since when.
     Cold(u32, Option<Instant>),
-    /// The server has been asked, or this side sends by the memory already.
-    Asked(Option<Incoming>),
-    /// In memory in both directions; or never to be.
-    Over,
+    /// The server has been asked at that time.
+    Asked(Instant),
+    /// This side sends by the memory; what it will receive by.
+    Half(Incoming),
+    /// In memory in both directions, until the server leaves it.
+    Whole,
+    /// On its socket for good.
+    Never,
 }
 
 impl Upgrade {
     /// For a connection that may be upgraded, or may not.
     pub(super) fn new(allowed: bool) -> Self {
-        if allowed { Self::Cold(0, None) } else { Self::Over }
+        if allowed { Self::Cold(0, None) } else { Self::Never }
     }
 
-    /// A call is about to be made at this moment.
-    pub(super) fn call(&mut self, now: Instant, sender: &mut Sender) -> Result<(), TransportError> {
+    /// A call with `size` bytes of arguments is about to be made at this moment.
+    pub(super) fn call(&mut self, now: Instant, size: usize, sender: &mut Sender) -> Result<(), TransportError> {
+        match self {
+            // The server has left the memory, since there were no calls for a while.
+            Self::Whole if !sender.is_upgraded() => *self = Self::Cold(0, None),
+            Self::Asked(asked) if now.saturating_duration_since(*asked) >= PATIENCE => *self = Self::Cold(0, None),
+            _ => {}
+        }
         let Self::Cold(calls, since) = self else { return Ok(()) };
         let begun = *since.get_or_insert(now);
-        *calls += 1;
+        *calls += 1 + weight(size);
         if *calls < HOT_CALLS {
             return Ok(());
         }
-        if now.saturating_duration_since(begun) >= HOT_TIME {
+        if now.saturating_duration_since(begun) >= HOT_TIME && weight(size) < HOT_CALLS {
             *self = Self::new(true);
             return Ok(());
         }
-        *self = Self::Asked(None);
+        *self = Self::Asked(now);
         say(sender, DataNotice::Wish)
     }
 
@@ -56,10 +74,24 @@ impl Upgrade {
         while let Some(frame) = receiver.next()? {
             match LinkNotice::read(&frame) {
                 Some(notice) => self.heed(notice, receiver, sender)?,
-                None => return Ok(Some(frame)),
+                None => {
+                    self.replied(frame.len());
+                    return Ok(Some(frame));
+                }
             }
         }
         Ok(None)
+    }
+
+    /// A reply of so many bytes has come.
+    pub(super) fn replied(&mut self, size: usize) {
+        if let (Self::Cold(calls, since), more @ 1..) = (self, weight(size)) {
+            *calls = calls.saturating_add(more);
+            if *calls >= HOT_CALLS {
+                // It has taken its time; the next call is what counts.
+                *since = Some(Instant::now());
+            }
+        }
     }
 
     /// Takes in what the server says of the upgrade.
@@ -69,32 +101,37 @@ impl Upgrade {
         receiver: &mut Receiver,
         sender: &mut Sender,
     ) -> Result<(), TransportError> {
-        match (notice, &mut *self) {
-            (LinkNotice::Offer, Self::Asked(None)) => {
+        match (notice, std::mem::replace(self, Self::Never)) {
+            // Also one that comes so late that the next wish is being thought of.
+            (LinkNotice::Offer, Self::Asked(_) | Self::Cold(..)) => {
                 let memory = receiver.take_fds().pop();
                 let missing = || std::io::Error::other("an offer without a descriptor");
                 match memory.ok_or_else(missing).and_then(Ring::adopt) {
                     Ok(Ring { outgoing, incoming }) => {
                         say(sender, DataNotice::Leaves)?;
                         sender.upgrade(outgoing);
-                        *self = Self::Asked(Some(incoming));
+                        *self = Self::Half(incoming);
                         Ok(())
                     }
                     Err(error) => {
                         tracing::debug!(%error, "no shared memory: a connection stays on its socket");
-                        *self = Self::Over;
                         say(sender, DataNotice::Declines)
                     }
                 }
             }
-            (LinkNotice::Leaves, Self::Asked(incoming @ Some(_))) => {
-                incoming.take().into_iter().for_each(|incoming| receiver.upgrade(incoming));
-                *self = Self::Over;
+            (LinkNotice::Leaves, Self::Half(incoming)) => {
+                receiver.upgrade(incoming);
+                *self = Self::Whole;
                 Ok(())
             }
             _ => Err(TransportError::Scribbled { what: "a change to memory that was not asked for" }),
         }
     }
+}
+
+/// How many calls so many bytes are worth.
+fn weight(size: usize) -> u32 {
+    u32::try_from(size / HOT_BYTES).unwrap_or(u32::MAX).min(HOT_CALLS)
 }
 
 fn say(sender: &mut Sender, notice: DataNotice) -> Result<(), TransportError> {

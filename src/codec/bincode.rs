@@ -15,16 +15,37 @@ use bincode::serde::{DecodeError as SerdeDecodeError, encode_into_writer, seed_d
 use serde::de::{Deserialize, DeserializeSeed, Deserializer};
 use serde::ser::Serialize;
 
+use super::Put;
 use super::error::{CodecError, Problem};
 use super::guard::{self, Guard};
 
 /// Little endian, variable-length integers.
 const FORMAT: Configuration = config::standard();
 
+/// From how many bytes on a block is worth being encoded twice rather than copied: once to count, once to send.
+const LARGE_BLOCK: usize = 256 << 10;
+
 /// Appends a value's bytes to `out`.
 #[inline]
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
     encode_into_writer(value, Appender(out), FORMAT).map_err(encode_error)
+}
+
+/// Appends a value's bytes to `out`; or tells how many they are, where there is a large block among them.
+#[inline]
+pub(super) fn encode_or_measure<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut Vec<u8>,
+) -> Result<Option<usize>, CodecError> {
+    debug_assert!(out.is_empty());
+    let mut measure = Measure { out, size: None };
+    encode_into_writer(value, &mut measure, FORMAT).map_err(encode_error)?;
+    Ok(measure.size)
+}
+
+/// Gives a value's bytes to `put`, piece by piece.
+pub(super) fn encode_to<T: Serialize + ?Sized>(value: &T, put: Put<'_>) -> Result<(), CodecError> {
+    encode_into_writer(value, Pieces { put, gathered: [0; PIECE], length: 0 }, FORMAT).map_err(encode_error)
 }
 
 /// Reads a value from all of `bytes`.
@@ -55,6 +76,57 @@ impl Writer for Appender<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+/// Writes to the end of a `Vec` until a large block comes; counts only from then on.
+struct Measure<'a> {
+    out: &'a mut Vec<u8>,
+    size: Option<usize>,
+}
+
+impl Writer for &mut Measure<'_> {
+    #[inline(always)]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        match &mut self.size {
+            None if bytes.len() < LARGE_BLOCK => Appender(self.out).write(bytes)?,
+            None => self.size = Some(self.out.len() + bytes.len()),
+            Some(size) => *size += bytes.len(),
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes of small pieces are gathered.
+const PIECE: usize = 256;
+
+/// Hands pieces on, small ones together.
+struct Pieces<'a> {
+    put: Put<'a>,
+    gathered: [u8; PIECE],
+    length: usize,
+}
+
+impl Writer for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if self.length + bytes.len() > PIECE {
+            (self.put)(&self.gathered[..self.length]);
+            self.length = 0;
+        }
+        match self.gathered.get_mut(self.length..self.length + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            None => (self.put)(bytes),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pieces<'_> {
+    fn drop(&mut self) {
+        (self.put)(&self.gathered[..self.length]);
     }
 }
 

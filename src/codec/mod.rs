@@ -89,6 +89,32 @@ pub fn encode<T: Serialize + ?Sized>(codec: Codec, value: &T, out: &mut Vec<u8>)
     result
 }
 
+/// Appends a value's bytes to `out`, as [`Codec::Bincode`]; or, where there is a large block among them (256 KiB and more), tells only how many bytes it takes. `out` is then
+/// as it was, and [`encode_to`] gives the bytes without a copy.
+///
+/// # Errors
+/// As [`encode`].
+#[inline]
+pub fn encode_or_measure<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<Option<usize>, CodecError> {
+    let start = out.len();
+    let measured = bincode::encode_or_measure(value, out);
+    if !matches!(measured, Ok(None)) {
+        out.truncate(start);
+    }
+    measured
+}
+
+/// Takes bytes in, piece by piece.
+pub type Put<'a> = &'a mut dyn FnMut(&[u8]);
+
+/// Gives a value's bytes to `put`, piece by piece, as [`Codec::Bincode`].
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_to<T: Serialize + ?Sized>(value: &T, put: Put<'_>) -> Result<(), CodecError> {
+    bincode::encode_to(value, put)
+}
+
 /// Reads a value from all of `bytes`; text and bytes in it may borrow from them.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::protocol::carriage::{Carried, Detached};
 use crate::protocol::reply::Status;
 use crate::protocol::{RequestId, carriage};
+use crate::sys::buffer;
 use crate::sys::bytes::SharedBytes;
 
 /// Puts back what a reply moved to a client that never got it.
@@ -62,8 +63,15 @@ impl Answer {
         may_detach: bool,
     ) -> Self {
         payload.clear();
-        let (written, carried, detached) =
-            carriage::outgoing_in_parts(may_detach, || codec::encode(codec, value, &mut payload));
+        let (mut written, mut carried, detached) = carriage::outgoing_in_parts(may_detach, || match codec {
+            Codec::Bincode => codec::encode_or_measure(value, &mut payload),
+            Codec::Value => codec::encode(codec, value, &mut payload).map(|()| None),
+        });
+        if let Ok(Some(size)) = written {
+            // In memory that fits, and has been used before.
+            buffer::give(std::mem::replace(&mut payload, buffer::take_for(size, size)));
+            (written, carried) = carriage::outgoing(|| codec::encode(codec, value, &mut payload).map(|()| None));
+        }
         if let Err(error) = written {
             return Self::refused(&Error::unserializable::<T>(error));
         }

@@ -59,8 +59,9 @@ impl Memory {
 
     /// Gives it up, where nobody kept anything of it.
     pub(super) fn give_up(self) {
-        if let Self::Small(memory) = self {
-            buffer::give(memory);
+        match self {
+            Self::Small(memory) => buffer::give(memory),
+            Self::Large(memory) => Arc::into_inner(memory).into_iter().for_each(buffer::give),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::codec::{self, Codec};
 use crate::datum::Datum;
 use crate::error::{Error, Result};
 use crate::process::Report;
+use crate::sys::buffer;
 use crate::sys::image::{self, Location, NotFound};
 use crate::sys::journal::Journal;
 use crate::sys::panic::contain;
@@ -138,7 +139,7 @@ impl Worker {
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.say(&Word::Done { work: self.chunk.work, nanoseconds }, &[]);
         let frame = std::mem::take(&mut self.chunk.frame);
-        self.connection.receiver.recycle(frame);
+        buffer::give(frame);
     }
 
     /// The task of the chunk that runs.

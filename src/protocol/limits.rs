@@ -13,7 +13,7 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How many connections a server holds at once, by default: 16,384, below what most systems allow in open files.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
-/// How many connections of a server have shared memory, by default: 1,024. Each takes 36 KiB, and up to 2 MiB more where large messages went through it.
+/// How many connections of a server have shared memory at once, by default: 1,024. Each takes 36 KiB, and up to 2 MiB more where large messages went through it.
 pub const MAX_RINGS: usize = 1024;
 
 /// The most bytes of replies that a session keeps for a client that does not read: 4 MiB. Beyond it the server reads no further requests of that

@@ -13,13 +13,13 @@ use super::written::Written;
 use super::{DeferredBase, Proxy};
 #[cfg(feature = "python")]
 use crate::client::python;
-use crate::client::{RemoteReference, Request};
-use crate::codec::Codec;
+use crate::client::{RemoteReference, Request, Streamed, Write};
+use crate::codec::{self, Codec};
 use crate::error::{CallError, Error, Result};
 use crate::object::entry::Entry;
 use crate::object::local::LocalCall;
 use crate::object::methods::{STR, VALUE};
-use crate::protocol::carriage::Keep;
+use crate::protocol::carriage::{self, Keep};
 use crate::protocol::command::Command;
 use crate::protocol::{ObjectId, ServerId, Token};
 use crate::sys::buffer;
@@ -187,7 +187,12 @@ impl BaseProxy {
 
     /// Makes a call and waits for its answer.
     pub(super) fn perform(&self, written: Written<'_>) -> Result<Answered> {
-        let Written { method, codec, signature, mut payload, carried, .. } = written;
+        self.perform_streaming(written, &|_| Ok(()))
+    }
+
+    /// As [`perform`](Self::perform); `write` gives the arguments, where they were only measured.
+    fn perform_streaming(&self, written: Written<'_>, write: Write<'_>) -> Result<Answered> {
+        let Written { method, codec, signature, mut payload, carried, measured, .. } = written;
         match &self.reference {
             Reference::Remote(reference) => {
                 let object = reference.token().object;
@@ -197,6 +202,7 @@ impl BaseProxy {
                     codec,
                     signature,
                     payload: &mut payload,
+                    streamed: measured.map(|size| Streamed { size, write }),
                     carried: &carried,
                     timeout: self.timeout,
                 };
@@ -221,6 +227,16 @@ impl BaseProxy {
         }
     }
 
+    fn perform_typed<A: Serialize + ?Sized>(&self, method: &str, signature: u32, arguments: &A) -> Result<Answered> {
+        if !matches!(self.reference, Reference::Remote(_)) {
+            return self.perform(Written::typed(self.codec(), method, signature, arguments)?);
+        }
+        self.perform_streaming(Written::measured(method, signature, arguments)?, &|put| {
+            // The proxies among the arguments are in the request already.
+            carriage::outgoing(|| codec::encode_to(arguments, put)).0
+        })
+    }
+
     /// A typed call, for generated proxies: `signature` must be the server's for this method.
     #[doc(hidden)]
     pub fn invoke<A: Serialize + ?Sized, R: DeserializeOwned>(
@@ -229,8 +245,7 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> Result<R> {
-        let written = Written::typed(self.codec(), method, signature, arguments)?;
-        self.perform(written)?.settle(self, self.codec())
+        self.perform_typed(method, signature, arguments)?.settle(self, self.codec())
     }
 
     /// A typed call of a method that returns `Result<R, E>`.
@@ -241,8 +256,7 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> std::result::Result<R, CallError<E>> {
-        let written = Written::typed(self.codec(), method, signature, arguments)?;
-        self.perform(written)?.settle_fallible(self, self.codec())
+        self.perform_typed(method, signature, arguments)?.settle_fallible(self, self.codec())
     }
 
     /// As [`invoke`](Self::invoke), in the self-describing format.

@@ -152,8 +152,16 @@ impl<'b> DeferredBase<'b> {
         let Written { method, codec, signature, mut payload, carried, .. } = written;
         let object = reference.token().object;
         let timeout = self.proxy.timeout;
-        let mut request =
-            Request { object, method, codec, signature, payload: &mut payload, carried: &carried, timeout };
+        let mut request = Request {
+            object,
+            method,
+            codec,
+            signature,
+            payload: &mut payload,
+            streamed: None,
+            carried: &carried,
+            timeout,
+        };
         let kept = (Arc::clone(reference), carried.clone());
         let handle = match self.batch.and_then(Batch::pipeline) {
             Some((client, pipeline)) => pipeline.submit(client, &mut request, kept)?,

@@ -256,6 +256,7 @@ impl Maker {
             codec,
             signature,
             payload: &mut payload,
+            streamed: None,
             carried: &carried,
             timeout: None,
         };

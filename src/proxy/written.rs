@@ -20,6 +20,8 @@ pub(super) struct Written<'a> {
     /// Whether its method is a name that somebody has written, not a typed proxy's.
     #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the same to servers of this crate"))]
     pub(super) is_by_name: bool,
+    /// How many bytes the arguments take, where they are large, and not in `payload`, but still to be written.
+    pub(super) measured: Option<usize>,
 }
 
 impl<'a> Written<'a> {
@@ -36,6 +38,16 @@ impl<'a> Written<'a> {
         Self::write(method, Codec::Bincode, signature, |out| {
             codec::encode(Codec::Bincode, arguments, out).map_err(Error::unserializable::<A>)
         })
+    }
+
+    /// For a typed method, where large arguments can be written when the call is made.
+    pub(super) fn measured<A: Serialize + ?Sized>(method: &'a str, signature: u32, arguments: &A) -> Result<Self> {
+        let mut measured = None;
+        let written = Self::write(method, Codec::Bincode, signature, |out| {
+            measured = codec::encode_or_measure(arguments, out).map_err(Error::unserializable::<A>)?;
+            Ok(())
+        })?;
+        Ok(Self { measured, ..written })
     }
 
     /// For a typed method, in the self-describing format.
@@ -71,6 +83,6 @@ impl<'a> Written<'a> {
         let mut payload = buffer::take();
         let (encoded, carried) = carriage::outgoing(|| encode(&mut payload));
         encoded?;
-        Ok(Self { method, codec, signature, payload, carried, is_by_name: false })
+        Ok(Self { method, codec, signature, payload, carried, is_by_name: false, measured: None })
     }
 }

@@ -28,14 +28,16 @@ use super::heap::Heap;
 use super::notices::NoticeStream;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::sys::cpu;
 use crate::sys::sync::Mutex;
+use crate::sys::{buffer, cpu};
 use crate::transport::{Hints, TransportError, Wait, WaitPolicy};
 
 /// How long a connection with shared memory is polled after its last call: polling it costs some nanoseconds, ringing its doorbell microseconds.
 const COLD: Duration = Duration::from_millis(1);
 /// How often the sockets are looked at beside polling, while nothing comes by them.
 const SOCKETS: Duration = Duration::from_micros(50);
+/// How long an idle leader keeps memory for large frames, in milliseconds: having it taken from the system again costs more than copying into it.
+const KEEPING: u16 = 1000;
 /// After how many frames out of shared memory the clock is looked at.
 const FRAMES: u32 = 32;
 
@@ -320,7 +322,11 @@ impl Streams {
             return;
         }
         core.crew.sleeps();
-        let count = self.epoll.wait(&mut lead.events, EpollTimeout::NONE).unwrap_or(0);
+        let timeout = if buffer::holds_large() { EpollTimeout::from(KEEPING) } else { EpollTimeout::NONE };
+        let count = self.epoll.wait(&mut lead.events, timeout).unwrap_or(0);
+        if count == 0 {
+            buffer::trim();
+        }
         core.crew.wakes();
         self.hear(lead, count, core);
     }
@@ -539,6 +545,7 @@ fn end(stream: &Stream, core: &Arc<Core>, error: &TransportError) {
 /// Leads the server until the lead passes to another thread, or the server ends.
 pub(super) fn lead(core: &Arc<Core>) {
     core.crew.wakes();
+    buffer::keep_all(true);
     while core.crew.leads() && !core.ends() {
         match core.streams.next(core) {
             Some((Stream::Control(notices), ..)) => notices.take_in(core),
@@ -562,5 +569,7 @@ pub(super) fn lead(core: &Arc<Core>) {
             None => {}
         }
     }
+    buffer::keep_all(false);
+    buffer::trim();
     core.streams.uncork(core);
 }

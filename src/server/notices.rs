@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::object::lease::Leases;
 use crate::protocol::notice::{ControlNotice, ServerNotice};
 use crate::protocol::{ClientId, TicketId};
+use crate::sys::buffer;
 use crate::sys::sync::Mutex;
 use crate::transport::{Receiver, Sender};
 
@@ -73,7 +74,7 @@ impl NoticeStream {
                             Err(error) => break Some(error.to_string()),
                         }
                         inbound.taken += 1;
-                        inbound.receiver.recycle(frame);
+                        buffer::give(frame);
                     }
                     Ok(None) => break None,
                     Err(error) => break Some(error.to_string()),

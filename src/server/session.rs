@@ -32,11 +32,11 @@ use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
 use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
 use crate::sys::buffer;
-use crate::sys::bytes::LARGE;
+use crate::sys::bytes::{Bytes, LARGE};
 use crate::sys::sync::Mutex;
 use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
 
-/// How long after its last call a connection's shared memory is given back, so far as it holds nothing: taking it again costs 100 µs for each MiB.
+/// How long after its last call a connection's shared memory is given up: making it again costs some 100 µs, and 100 µs more for each MiB of large messages.
 const COOLING: Duration = Duration::from_secs(1);
 
 /// How many frames of a connection that ends are still looked at: more than any socket or ring holds.
@@ -45,14 +45,20 @@ const MAX_LAST_WORDS: u32 = 1 << 16;
 struct Outbound {
     sender: Sender,
     deliveries: Deliveries,
-    /// The head of the frame that is being written; kept for its memory.
-    head: Vec<u8>,
     /// Whether the leader knows that replies lie here that were left to the end of this connection's turn.
     corked: bool,
     /// Shared memory that the client has been offered, and then what counts it.
-    offered: Option<Ring>,
+    offered: Option<Box<Ring>>,
     ring: Option<RingAdmission>,
+    /// Whether it has been told that there was none to be offered: once is enough.
+    told: bool,
     closed: bool,
+}
+
+/// A call that has to wait for so many notices.
+struct Held {
+    after: u64,
+    frame: Vec<u8>,
 }
 
 struct Pending {
@@ -83,7 +89,7 @@ pub(super) struct Session {
     /// Held while the connection is closed and what follows from that is settled.
     closing: Mutex<()>,
     /// A call that has to wait for so many notices.
-    held: Mutex<Option<(u64, Vec<u8>)>>,
+    held: Mutex<Option<Box<Held>>>,
     /// Whether there is one, readable without the lock.
     holds: AtomicBool,
     /// No requests are read: the client does not read its replies.
@@ -95,9 +101,10 @@ pub(super) struct Session {
     /// Whether replies are kept until there is room for them in shared memory.
     backlogged: AtomicBool,
     outbound: Mutex<Outbound>,
-    pending: Mutex<FxHashMap<RequestId, Pending>>,
+    /// Calls that are not answered yet. Without memory while there are none.
+    pending: Mutex<Option<Box<FxHashMap<RequestId, Pending>>>>,
     /// What the client has said of things that replies moved to it, until that is acted on outside of locks.
-    told: Mutex<Told>,
+    told: Mutex<Option<Box<Told>>>,
     _admission: Admission,
 }
 
@@ -127,13 +134,13 @@ impl Session {
             outbound: Mutex::new(Outbound {
                 sender,
                 deliveries: Deliveries::default(),
-                head: Vec::new(),
                 corked: false,
                 offered: None,
                 ring: None,
+                told: false,
                 closed: false,
             }),
-            pending: Mutex::new(FxHashMap::default()),
+            pending: Mutex::default(),
             told: Mutex::default(),
             _admission: admission,
         })
@@ -159,11 +166,12 @@ impl Session {
     /// The next frame; and whether another is in memory already. Only the leader reads.
     pub(super) fn next(&self, core: &Core) -> Result<Option<(Vec<u8>, bool)>, TransportError> {
         let held = self.held.lock().take();
-        if let Some((after, frame)) = held {
-            if after > self.record.notices() {
-                *self.held.lock() = Some((after, frame));
+        if let Some(held) = held {
+            if held.after > self.record.notices() {
+                *self.held.lock() = Some(held);
                 return self.deaf();
             }
+            let Held { frame, .. } = *held;
             self.holds.store(false, Ordering::Release);
             self.watch(&self.outbound.lock(), core);
             // What came behind it may lie in memory.
@@ -183,10 +191,12 @@ impl Session {
         if let Some(frame) = &frame {
             self.acknowledge(frame);
         }
-        if frame.is_none() && !inbound.is_upgraded() {
+        let more = inbound.is_ready();
+        if !more && !inbound.is_upgraded() {
+            // At once, and not when it is looked for more: most connections that have called do not call again for long.
             inbound.park();
         }
-        Ok(frame.map(|frame| (frame, inbound.is_ready())))
+        Ok(frame.map(|frame| (frame, more)))
     }
 
     /// Nothing is read at present; but of shared memory's end no other event will tell.
@@ -201,25 +211,34 @@ impl Session {
             return;
         }
         let client = self.record.id();
+        let told = std::mem::replace(&mut outbound.told, true);
         let Some(admission) = core.admit_ring() else {
-            return tracing::debug!(%client, limit = core.settings.max_rings, "no more shared memory: a connection stays on its socket");
+            if !told {
+                tracing::debug!(%client, limit = core.settings.max_rings, "no more shared memory: a connection stays on its socket");
+            }
+            return;
         };
         match Ring::create() {
             Ok((ring, fd)) => {
-                (outbound.offered, outbound.ring) = (Some(ring), Some(admission));
+                outbound.told = false;
+                (outbound.offered, outbound.ring) = (Some(Box::new(ring)), Some(admission));
                 let sent = outbound.sender.send_with_fd(&[LinkNotice::Offer.frame()], fd);
                 self.after_sending(&outbound, sent, core);
             }
-            Err(error) => tracing::debug!(%client, %error, "no shared memory: a connection stays on its socket"),
+            Err(error) if !told => {
+                tracing::debug!(%client, %error, "no shared memory: a connection stays on its socket");
+            }
+            Err(_) => {}
         }
     }
 
     /// The client has left the socket for the shared memory: so does this side.
     fn follow(&self, inbound: &mut Receiver) -> Result<(), TransportError> {
         let mut outbound = self.outbound.lock();
-        let Some(Ring { outgoing, incoming }) = outbound.offered.take() else {
+        let Some(ring) = outbound.offered.take() else {
             return Err(TransportError::Scribbled { what: "a change to memory that was not offered" });
         };
+        let Ring { outgoing, incoming } = *ring;
         // What the socket does not take is sent before the ring's frames are: the sender sees to the order.
         let _: Progress = outbound.sender.send(&[LinkNotice::Leaves.frame()])?;
         outbound.sender.upgrade(outgoing);
@@ -242,7 +261,7 @@ impl Session {
             self.flush_ring();
         }
         // Pairs with the stores in `hold` and `next`, on threads that lead.
-        if self.holds.load(Ordering::Acquire) || self.is_shelved() {
+        if self.holds.load(Ordering::Acquire) || self.is_shelved() || !self.is_upgraded() {
             return Ok(self.next(core)?.map(|(frame, _)| (frame, None)));
         }
         let mut inbound = self.inbound.lock();
@@ -285,13 +304,23 @@ impl Session {
         }
     }
 
-    /// Gives the shared memory back that holds nothing, unless the connection has become active again.
+    /// Gives the shared memory up and goes back to the socket, unless the connection has become active again; where something lies there that the client has not taken,
+    /// gives back at least the memory that holds nothing.
     pub(super) fn cool(&self) {
         self.cooling.store(false, Ordering::Relaxed);
-        // Where the leader takes it up at this moment, it waits for the locks; where it has done, it leaves it again.
-        if !self.place.is_polled() {
-            self.inbound.lock().cool();
-            self.outbound.lock().sender.cool();
+        // Where the leader takes it up at this moment, it waits for the locks, and finds a socket; where it has done, it leaves it again.
+        if self.place.is_polled() || self.is_shelved() || self.held.lock().is_some() {
+            return;
+        }
+        let mut inbound = self.inbound.lock();
+        let mut outbound = self.outbound.lock();
+        if inbound.leave(&mut outbound.sender) {
+            outbound.ring = None;
+            // Pairs with the loads in `is_upgraded`.
+            self.upgraded.store(false, Ordering::Release);
+        } else {
+            inbound.cool();
+            outbound.sender.cool();
         }
     }
 
@@ -320,7 +349,7 @@ impl Session {
                 Ok(DataNotice::Acknowledge { replies }) => replies,
                 Ok(DataNotice::Decline { reply }) => {
                     let declined = self.outbound.lock().deliveries.decline(reply);
-                    self.told.lock().declined.extend(declined);
+                    self.told.lock().get_or_insert_default().declined.extend(declined);
                     0
                 }
                 _ => 0,
@@ -329,14 +358,15 @@ impl Session {
         if replies > 0 {
             let arrived = self.outbound.lock().deliveries.acknowledge(replies);
             if !arrived.is_empty() {
-                self.told.lock().arrived.extend(arrived);
+                self.told.lock().get_or_insert_default().arrived.extend(arrived);
             }
         }
     }
 
     /// Acts on what was read of things that replies moved.
     fn settle_told(&self) {
-        let Told { declined, arrived } = std::mem::take(&mut *self.told.lock());
+        let Some(told) = self.told.lock().take() else { return };
+        let Told { declined, arrived } = *told;
         declined.into_iter().for_each(panics::quietly);
         drop(arrived);
     }
@@ -409,7 +439,7 @@ impl Session {
     /// Keeps a call, and with it all that the connection brings later, until the client's notices up to that number have been settled: they are on their way on
     /// another connection, or another thread has not done with them.
     fn hold(self: &Arc<Self>, after: u64, frame: Vec<u8>, core: &Core) {
-        *self.held.lock() = Some((after, frame));
+        *self.held.lock() = Some(Box::new(Held { after, frame }));
         self.holds.store(true, Ordering::Release);
         self.watch(&self.outbound.lock(), core);
         self.record.stall(after, Arc::clone(self));
@@ -475,7 +505,12 @@ impl Session {
     }
 
     fn forget(&self, request: RequestId) -> Option<Pending> {
-        let pending = self.pending.lock().remove(&request)?;
+        let pending = {
+            let mut all = self.pending.lock();
+            let pending = all.as_mut()?.remove(&request);
+            all.take_if(|all| all.is_empty());
+            pending?
+        };
         if let (Some(timer), Some(core)) = (pending.timer, self.core.upgrade()) {
             core.timers.unset(timer);
         }
@@ -518,7 +553,7 @@ impl Session {
                 self.acknowledge(&frame);
             }
         }
-        let Told { declined, arrived } = std::mem::take(&mut *self.told.lock());
+        let Told { declined, arrived } = *self.told.lock().take().unwrap_or_default();
         let deliveries = {
             let mut outbound = self.outbound.lock();
             if std::mem::replace(&mut outbound.closed, true) {
@@ -532,8 +567,8 @@ impl Session {
         let mut aftermath = self.record.doubt(self.connection, deliveries, core);
         aftermath.put_backs.extend(declined);
         aftermath.arrived.extend(arrived);
-        let pending: Vec<_> = self.pending.lock().drain().collect();
-        for (_, Pending { parked, timer }) in pending {
+        let pending = *self.pending.lock().take().unwrap_or_default();
+        for Pending { parked, timer } in pending.into_values() {
             if let Some(timer) = timer {
                 core.timers.unset(timer);
             }
@@ -583,15 +618,14 @@ impl Session {
         let server = core.table.server();
         let entries: Vec<_> = carried.iter().filter(|carried| carried.token.server == server).collect();
         let entries: Vec<_> = entries.into_iter().filter_map(Carried::kept::<Entry>).collect();
-        let mut head = std::mem::take(&mut outbound.head);
-        head.clear();
+        let mut head = buffer::take();
         let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
         ReplyHead { request, status, moves: put_back.is_some() }.write(tokens, &mut head);
         carried.iter().for_each(|carried| carried.write(server, &mut head));
         let (size, limit) =
             ((head.len() + payload.len() + body.as_ref().map_or(0, |body| body.len())) as u64, core.settings.max_frame);
         if size > limit || carried.len() > usize::from(u16::MAX) {
-            outbound.head = head;
+            buffer::give(head);
             return Err(Unsent { put_back, too_large: Some((size, limit)) });
         }
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
@@ -602,8 +636,12 @@ impl Session {
             let sent = outbound.sender.send_body(&head, &mut body.into());
             self.after_sending(&outbound, sent, core);
         } else if payload.len() >= LARGE {
-            let sent = outbound.sender.send_body(&head, &mut std::mem::take(&mut payload).into());
+            let mut body = std::mem::take(&mut payload).into();
+            let sent = outbound.sender.send_body(&head, &mut body);
             self.after_sending(&outbound, sent, core);
+            if let Bytes::Own(rest) = body {
+                payload = rest;
+            }
         } else if lead::has_turn(self) && !self.is_upgraded() {
             let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
             if !std::mem::replace(&mut outbound.corked, true)
@@ -615,10 +653,8 @@ impl Session {
             let sent = outbound.sender.send(&[&head, &payload]);
             self.after_sending(&outbound, sent, core);
         }
-        if head.capacity() <= LARGE {
-            outbound.head = head;
-        }
         drop(outbound);
+        buffer::give(head);
         buffer::give(payload);
         // A broken connection is noticed, and settled, where it is read.
         Ok(())
@@ -656,7 +692,7 @@ impl Replier for Session {
         let Some(core) = self.core.upgrade() else { return };
         let mut pending = self.pending.lock();
         let timer = deadline.map(|deadline| core.at(deadline, Due::Call(self.me.clone(), request)));
-        pending.insert(request, Pending { parked, timer });
+        pending.get_or_insert_default().insert(request, Pending { parked, timer });
         drop(pending);
         // A connection that was closed meanwhile has given up all the calls that it knew of, and knew nothing of this one.
         if self.outbound.lock().closed

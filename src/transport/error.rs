@@ -38,6 +38,9 @@ pub enum TransportError {
         /// What was read.
         what: &'static str,
     },
+    /// What was to be sent was written twice, and came out differently.
+    #[error("what was to be sent changed while it was written")]
+    Changed,
     /// File descriptors go over unix sockets only.
     #[error("file descriptors can be sent over unix sockets only")]
     NoFds,

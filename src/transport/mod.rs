@@ -27,13 +27,13 @@
 
 mod error;
 mod frame;
+mod frames;
 mod listener;
 mod peer;
 mod receiver;
 pub mod ring;
 mod sender;
 mod socket;
-mod spares;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -49,7 +49,7 @@ pub use listener::Listener;
 pub use peer::Peer;
 pub use receiver::Receiver;
 pub use ring::{Hints, Ring};
-pub use sender::{Progress, Sender};
+pub use sender::{Progress, Sender, Write};
 pub use wait::{Wait, WaitPolicy};
 
 use crate::address::Address;

@@ -9,11 +9,12 @@ use super::TransportError;
 use super::frame::{Header, MAX_HEADER};
 use super::ring::{Hints, Incoming};
 use super::socket::{Socket, is_end};
-use super::spares::{self, Spares};
-use crate::sys::socket::{MAX_FDS, receive};
+use super::{Sender, frames};
+use crate::sys::buffer;
+use crate::sys::socket::{MAX_FDS, NUDGE, receive};
 
 /// The read buffer in bytes: many small frames come in with one system call, and what is larger gets its own memory.
-const BUFFER: usize = spares::SMALL;
+const BUFFER: usize = 64 << 10;
 
 /// The limit in bytes until one is set.
 const DEFAULT_LIMIT: u64 = 1 << 30;
@@ -24,23 +25,30 @@ const DEFAULT_LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Receiver {
     socket: Arc<Socket>,
-    /// What was read; the first `taken` bytes are done with. Without memory until something arrives.
+    limit: u64,
+    /// Where frames come from once the other side has left the socket.
+    ring: Option<Box<Incoming>>,
+    /// What has come by the socket and was not taken. Nothing, most of the time, so that a silent connection costs little.
+    read: Option<Box<Read>>,
+    fd_limit: u8,
+    /// Whether the other side ended without having read all that was sent to it.
+    reset: bool,
+    /// Whether nudges may stand before a frame: from times when frames came elsewhere.
+    nudged: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+struct Read {
+    /// The first `taken` bytes are done with.
     buffer: Vec<u8>,
     taken: usize,
     /// The frame that is arriving, if it does not fit into the buffer, which is empty then.
     large: Option<Large>,
-    limit: u64,
     /// How many bytes have been read in all, of which those in `buffer` are the last.
-    read: u64,
+    count: u64,
     /// fds and where in the stream they came: after that many bytes.
     fds: VecDeque<(u64, OwnedFd)>,
-    fd_limit: usize,
-    /// Buffers given back.
-    spares: Spares,
-    /// Whether the other side ended without having read all that was sent to it.
-    reset: bool,
-    /// Where frames come from once the other side has left the socket.
-    ring: Option<Box<Incoming>>,
 }
 
 #[derive(Debug)]
@@ -49,21 +57,31 @@ struct Large {
     size: usize,
 }
 
+impl Read {
+    fn unread(&self) -> &[u8] {
+        &self.buffer[self.taken..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unread().is_empty() && self.large.is_none() && self.fds.is_empty()
+    }
+
+    /// Skips the nudges that stand before a frame.
+    fn skip_nudges(&mut self) {
+        self.taken += self.unread().iter().take_while(|&&byte| byte == NUDGE).count();
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        buffer::give(std::mem::take(&mut self.buffer));
+    }
+}
+
 impl Receiver {
     pub(super) fn new(socket: Arc<Socket>) -> Self {
-        Self {
-            socket,
-            buffer: Vec::new(),
-            taken: 0,
-            large: None,
-            limit: DEFAULT_LIMIT,
-            read: 0,
-            fds: VecDeque::new(),
-            fd_limit: MAX_FDS,
-            spares: Spares::default(),
-            reset: false,
-            ring: None,
-        }
+        let fd_limit = MAX_FDS as u8;
+        Self { socket, limit: DEFAULT_LIMIT, ring: None, read: None, fd_limit, reset: false, nudged: false }
     }
 
     /// The body of the next frame; `None` when it has not wholly arrived yet. Does not wait.
@@ -76,7 +94,11 @@ impl Receiver {
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         self.socket.check()?;
         if let Some(ring) = &mut self.ring {
-            return ring.next(self.socket.as_fd(), self.limit, &mut self.spares);
+            let frame = ring.next(self.socket.as_fd(), self.limit)?;
+            if frame.is_some() || !ring.other_has_left() {
+                return Ok(frame);
+            }
+            self.downgrade();
         }
         loop {
             if let Some(frame) = self.take()? {
@@ -84,6 +106,15 @@ impl Receiver {
             }
             if !self.fill()? {
                 return Ok(None);
+            }
+            if let Some(read) = self.read.as_mut().filter(|_| self.nudged)
+                && read.large.is_none()
+            {
+                read.skip_nudges();
+                if read.unread().is_empty() {
+                    // Whoever sends nothing but nudges is not listened to without end.
+                    return Ok(None);
+                }
             }
         }
     }
@@ -93,10 +124,11 @@ impl Receiver {
         if let Some(ring) = &self.ring {
             return self.socket.check().is_err() || ring.is_ready();
         }
-        match (&self.large, Header::parse(self.unread())) {
+        let Some(read) = &self.read else { return false };
+        match (&read.large, Header::parse(read.unread())) {
             (Some(large), _) => large.body.len() == large.size,
             (None, Ok(header)) => {
-                header.is_some_and(|header| header.body > self.limit || header.frame() <= self.unread().len())
+                header.is_some_and(|header| header.body > self.limit || header.frame() <= read.unread().len())
             }
             (None, Err(_)) => true,
         }
@@ -117,35 +149,52 @@ impl Receiver {
 
     /// Sets how many received fds are kept until they are taken; 0 to 8, and 8 at first. Others are closed.
     pub fn set_fd_limit(&mut self, max_fds: usize) {
-        self.fd_limit = max_fds.min(MAX_FDS);
+        self.fd_limit = max_fds.min(MAX_FDS) as u8;
     }
 
     /// The fds that came with the frames that were taken, in order; each is given once, and is close-on-exec.
     pub fn take_fds(&mut self) -> Vec<OwnedFd> {
-        let done = self.read - self.unread().len() as u64;
-        let count = self.fds.iter().take_while(|(place, _)| *place <= done).count();
-        self.fds.drain(..count).map(|(_, fd)| fd).collect()
-    }
-
-    /// Gives the memory of a frame back, to be used for another.
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.spares.recycle(buffer);
+        let Some(read) = &mut self.read else { return Vec::new() };
+        let done = read.count - read.unread().len() as u64;
+        let count = read.fds.iter().take_while(|(place, _)| *place <= done).count();
+        read.fds.drain(..count).map(|(_, fd)| fd).collect()
     }
 
     /// Gives up all memory that holds nothing: for a connection that has fallen silent.
     pub fn park(&mut self) {
-        if self.unread().is_empty() {
-            self.buffer = Vec::new();
-            self.taken = 0;
-        }
-        self.spares.clear();
+        self.read.take_if(|read| read.is_empty());
     }
 
     /// Takes frames out of shared memory from now on: the last frame on the socket has been read.
     pub fn upgrade(&mut self, ring: Incoming) {
-        self.ring = Some(Box::new(ring));
-        self.buffer = Vec::new();
-        self.taken = 0;
+        let mut ring = Box::new(ring);
+        // The other side may have left the memory again already.
+        ring.keep_strays(self.read.as_ref().map_or(&[], |read| read.unread()));
+        self.ring = Some(ring);
+        self.nudged = true;
+        self.read = None;
+    }
+
+    /// Takes frames from the socket again: the other side sends by it, or will.
+    fn downgrade(&mut self) {
+        let strays = self.ring.take().map_or(Vec::new(), |ring| ring.into_strays());
+        self.read = None;
+        if !strays.is_empty() {
+            self.read.get_or_insert_default().buffer = strays;
+        }
+    }
+
+    /// Gives the shared memory up for good, if this side sleeps and nothing has come; false where that is not so. From then on both sides use the socket: the other one
+    /// learns of it when it next looks, or sends. For one side of a connection only, the server's; `sender` is its other half, which must have sent everything.
+    pub fn leave(&mut self, sender: &mut Sender) -> bool {
+        let leaves = self.socket.check().is_ok()
+            && sender.has_delivered()
+            && self.ring.as_mut().is_some_and(|ring| ring.leave());
+        if leaves {
+            self.downgrade();
+            sender.leave();
+        }
+        leaves
     }
 
     /// Whether frames come through shared memory.
@@ -206,13 +255,11 @@ impl Receiver {
     #[cfg(test)]
     /// How many bytes of memory this half holds now.
     pub fn memory(&self) -> usize {
-        let large = self.large.as_ref().map_or(0, |large| large.body.capacity());
-        let ring = self.ring.as_ref().map_or(0, |ring| ring.memory());
-        self.buffer.capacity() + large + ring + self.spares.memory()
-    }
-
-    fn unread(&self) -> &[u8] {
-        &self.buffer[self.taken..]
+        let read = self
+            .read
+            .as_ref()
+            .map_or(0, |read| read.buffer.capacity() + read.large.as_ref().map_or(0, |large| large.body.capacity()));
+        read + self.ring.as_ref().map_or(0, |ring| ring.memory())
     }
 
     /// How large the read buffer is to be. Under a small limit nobody makes this side hold more than that.
@@ -222,27 +269,35 @@ impl Receiver {
 
     /// The next frame out of what was read, or the beginning of its own memory.
     fn take(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        if self.large.is_some() {
-            return Ok(self.large.take_if(|large| large.body.len() == large.size).map(|large| large.body));
+        let capacity = self.capacity();
+        let Some(read) = &mut self.read else { return Ok(None) };
+        if read.large.is_some() {
+            return Ok(read.large.take_if(|large| large.body.len() == large.size).map(|large| large.body));
         }
-        let Some(header) = Header::parse(self.unread())? else { return Ok(None) };
+        if self.nudged {
+            read.skip_nudges();
+        }
+        let Some(header) = Header::parse(read.unread())? else { return Ok(None) };
         let size = usize::try_from(header.body).ok().filter(|_| header.body <= self.limit);
         let Some(size) = size else {
             return Err(TransportError::TooLarge { size: header.body, limit: self.limit });
         };
-        let begin = self.taken + header.length;
-        if header.frame() <= self.unread().len() {
-            let mut body = self.spares.memory_for(size);
-            body.extend_from_slice(&self.buffer[begin..begin + size]);
-            self.taken = begin + size;
+        let begin = read.taken + header.length;
+        if header.frame() <= read.unread().len() {
+            let mut body = frames::memory_for(size);
+            body.extend_from_slice(&read.buffer[begin..begin + size]);
+            read.taken = begin + size;
+            if self.nudged {
+                read.skip_nudges();
+            }
             return Ok(Some(body));
         }
-        if header.frame() > self.capacity() {
-            let mut body = self.spares.memory_for(size);
-            body.extend_from_slice(&self.buffer[begin..]);
-            self.buffer.clear();
-            self.taken = 0;
-            self.large = Some(Large { body, size });
+        if header.frame() > capacity {
+            let mut body = frames::memory_for(size);
+            body.extend_from_slice(&read.buffer[begin..]);
+            read.buffer.clear();
+            read.taken = 0;
+            read.large = Some(Large { body, size });
         }
         Ok(None)
     }
@@ -250,31 +305,33 @@ impl Receiver {
     /// Reads once; false when nothing is there.
     fn fill(&mut self) -> Result<bool, TransportError> {
         let capacity = self.capacity();
-        let (buffer, room) = match &mut self.large {
+        let read = self.read.get_or_insert_default();
+        let (buffer, room) = match &mut read.large {
             Some(Large { body, size }) => {
-                Spares::make_room(body, *size);
+                frames::make_room(body, *size);
                 let room = (body.capacity() - body.len()).min(*size - body.len());
                 (body, room)
             }
             None => {
-                self.buffer.drain(..self.taken);
-                self.taken = 0;
-                if self.buffer.is_empty() && self.buffer.capacity() != capacity {
-                    self.buffer = Vec::with_capacity(capacity);
+                read.buffer.drain(..read.taken);
+                read.taken = 0;
+                if read.buffer.is_empty() && read.buffer.capacity() < capacity {
+                    buffer::give(std::mem::replace(&mut read.buffer, buffer::take_for(capacity, capacity)));
                 }
-                let room = capacity.saturating_sub(self.buffer.len());
-                (&mut self.buffer, room)
+                let room = capacity.saturating_sub(read.buffer.len());
+                (&mut read.buffer, room)
             }
         };
         let mut fds = Vec::new();
-        let wants_fds = self.fd_limit > 0 && self.socket.carries_fds();
+        let fd_limit = usize::from(self.fd_limit);
+        let wants_fds = fd_limit > 0 && self.socket.carries_fds();
         match receive(self.socket.as_fd(), buffer, room, wants_fds.then_some(&mut fds)) {
             Ok(0) => Err(self.end()),
             Ok(count) => {
-                self.read += count as u64;
-                let free = self.fd_limit.saturating_sub(self.fds.len());
+                read.count += count as u64;
+                let free = fd_limit.saturating_sub(read.fds.len());
                 // The system ends a read behind bytes that brought fds, so these belong to the frame of the last byte.
-                self.fds.extend(fds.into_iter().take(free).map(|fd| (self.read, fd)));
+                read.fds.extend(fds.into_iter().take(free).map(|fd| (read.count, fd)));
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -287,9 +344,9 @@ impl Receiver {
     }
 
     fn end(&self) -> TransportError {
-        match (&self.large, self.unread()) {
-            (None, []) => TransportError::Closed,
-            _ => TransportError::Truncated,
+        match self.read.as_ref().is_none_or(|read| read.large.is_none() && read.unread().is_empty()) {
+            true => TransportError::Closed,
+            false => TransportError::Truncated,
         }
     }
 }

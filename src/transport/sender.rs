@@ -13,6 +13,7 @@ use super::frame::header;
 use super::peer::Peer;
 use super::ring::Outgoing;
 use super::socket::{Descriptor, Socket, is_end};
+use crate::sys::buffer;
 use crate::sys::bytes::Bytes;
 use crate::sys::poll::{self, Interest};
 
@@ -37,6 +38,9 @@ pub enum Progress {
     /// Some is kept: [`flush`](Sender::flush) it when the fd is writable.
     Pending,
 }
+
+/// Gives the bytes of a frame to whom it is given, piece by piece.
+pub type Write<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&[u8]));
 
 /// Sends frames.
 #[derive(Debug)]
@@ -108,8 +112,8 @@ impl Sender {
     /// As [`send`](Self::send).
     pub fn send_body(&mut self, head: &[u8], body: &mut Bytes) -> Result<Progress, TransportError> {
         self.socket.check()?;
-        if self.ring.is_some() {
-            return self.send_ring(&[head], Some(body));
+        if let Some(sent) = self.send_ring(&[head], Some(body))? {
+            return Ok(sent);
         }
         self.send_behind(head, body, 0)
     }
@@ -141,9 +145,61 @@ impl Sender {
         Ok(Progress::Pending)
     }
 
+    /// Sends one frame of `size` bytes that `write` gives piece by piece, through shared memory and without a copy in between; `None` where that can't be at present, and
+    /// nothing was sent. `wait` is called where there is no room, and says whether to go on waiting for some; what is left then is copied and kept.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`TransportError::Changed`] where `write` gives more bytes or fewer. The connection is then of no more use.
+    pub fn stream(
+        &mut self,
+        size: usize,
+        write: Write<'_>,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Progress>, TransportError> {
+        self.socket.check()?;
+        if !self.queue.is_empty() {
+            return Ok(None);
+        }
+        match &mut self.ring {
+            Some(ring) => ring.stream_from(size, write, wait, self.socket.as_fd()),
+            None => Ok(None),
+        }
+    }
+
     /// Sends through shared memory from now on. The other side must have been told so by the last frame.
     pub fn upgrade(&mut self, ring: Outgoing) {
         self.ring = Some(Box::new(ring));
+    }
+
+    /// Whether frames go through shared memory. Where the other side has left it, they no longer do.
+    pub fn is_upgraded(&mut self) -> bool {
+        if let (Some(ring), Ok(())) = (&self.ring, self.socket.check())
+            && ring.other_has_left()
+        {
+            // An error is met again where the rest of a frame is to be sent.
+            let _ = self.downgrade();
+        }
+        self.ring.is_some()
+    }
+
+    /// Whether all that was sent has been taken out by the other side.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.queue.is_empty() && self.ring.as_ref().is_none_or(|ring| ring.is_empty())
+    }
+
+    /// Sends by the socket again.
+    pub(super) fn leave(&mut self) {
+        self.ring = None;
+    }
+
+    /// Sends by the socket from now on, what was kept first: the other side has left the shared memory.
+    fn downgrade(&mut self) -> Result<(), TransportError> {
+        let Some(ring) = self.ring.take() else { return Ok(()) };
+        for (head, body) in ring.into_kept()? {
+            let (bytes, start) = header((head.len() + body.len()) as u64);
+            self.keep(&bytes[start..], &[&head, &body], 0, None);
+        }
+        Ok(())
     }
 
     /// Gives up the shared memory that holds nothing, for both sides: for a connection that has been silent for long.
@@ -166,10 +222,18 @@ impl Sender {
             if chunk.sent < chunk.bytes.len() {
                 return Ok(Progress::Pending);
             }
-            self.queue.pop_front();
+            if let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = self.queue.pop_front() {
+                buffer::give(bytes);
+            }
         }
         match &mut self.ring {
-            Some(ring) if ring.backlog() > 0 => ring.flush(self.socket.as_fd()),
+            Some(ring) if ring.backlog() > 0 => match ring.flush(self.socket.as_fd())? {
+                Some(progress) => Ok(progress),
+                None => {
+                    self.downgrade()?;
+                    self.flush()
+                }
+            },
             _ => Ok(Progress::Done),
         }
     }
@@ -207,8 +271,8 @@ impl Sender {
 
     fn send_frame(&mut self, parts: &[&[u8]], mut fd: Option<OwnedFd>) -> Result<Progress, TransportError> {
         self.socket.check()?;
-        if self.ring.is_some() {
-            return self.send_ring(parts, None);
+        if let Some(sent) = self.send_ring(parts, None)? {
+            return Ok(sent);
         }
         let size: usize = parts.iter().map(|part| part.len()).sum();
         let (bytes, start) = header(size as u64);
@@ -240,9 +304,13 @@ impl Sender {
         Ok(Progress::Pending)
     }
 
-    fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Bytes>) -> Result<Progress, TransportError> {
-        let Some(ring) = &mut self.ring else { return Err(TransportError::Closed) };
-        let sent = ring.send(parts, body, self.socket.as_fd())?;
+    /// Sends by the shared memory; `None` where there is none, or none any more.
+    fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Bytes>) -> Result<Option<Progress>, TransportError> {
+        let Some(ring) = &mut self.ring else { return Ok(None) };
+        let Some(sent) = ring.send(parts, body, self.socket.as_fd())? else {
+            self.downgrade()?;
+            return Ok(None);
+        };
         // Only the socket tells that nobody will ever take anything out; it is asked where one would have to wait anyway.
         if sent == Progress::Pending {
             let end = poll::wait_one(self.socket.as_fd(), Interest::HangUp, Some(Duration::ZERO));
@@ -250,7 +318,7 @@ impl Sender {
                 return Err(TransportError::Closed);
             }
         }
-        Ok(sent)
+        Ok(Some(sent))
     }
 
     /// Keeps what follows the first `sent` bytes of a frame.

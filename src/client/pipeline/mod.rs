@@ -157,7 +157,7 @@ impl Pipeline {
             }
         };
         // A connection that is broken is found so by whoever reads.
-        let _ = line.upgrade.call(Instant::now(), &mut line.sender);
+        let _ = line.upgrade.call(Instant::now(), request.size(), &mut line.sender);
         let id = line.tally.next_request();
         request.write_head(id, after, line.tally.acknowledge(), &mut line.head);
         calls.begin(id, kept, request.timeout);

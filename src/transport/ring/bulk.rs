@@ -57,12 +57,17 @@ impl Producer {
         }
     }
 
+    /// Whether all that was written has been taken out.
+    pub(super) fn is_empty(&self) -> bool {
+        // Pairs with the store in `Consumer::pull`.
+        !self.writes && self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire) == self.written
+    }
+
     /// Gives the memory back, if all of it has been taken out.
     pub(super) fn discard(&mut self) {
-        // Pairs with the store in `Consumer::pull`. A wrong word harms its writer's own frames.
-        let taken = self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire);
-        if !self.writes && taken == self.written {
-            self.taken = taken;
+        // A wrong word harms its writer's own frames.
+        if self.is_empty() {
+            self.taken = self.written;
             self.memory.discard(Memory::bulk(self.way));
         }
     }

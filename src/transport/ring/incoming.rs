@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cells::{self, Kind};
+use super::doorbell::Bell;
 use super::layout::{Memory, Side};
 use super::{Hints, bulk, doorbell};
-use crate::sys::socket::{discard, nudge};
-use crate::transport::TransportError;
-use crate::transport::spares::Spares;
+use crate::sys::socket::{NUDGE, nudge, nudged};
+use crate::transport::{TransportError, frames};
 
 /// A large frame that is arriving.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Incoming {
     ended: bool,
     /// What was last told to the other side.
     told: Hints,
+    /// What was read of frames on the socket, which come when the other side has left the memory.
+    strays: Vec<u8>,
 }
 
 impl Incoming {
@@ -49,22 +51,28 @@ impl Incoming {
             made_room: false,
             ended: false,
             told: Hints { cpu: 0, active: 0 },
+            strays: Vec::new(),
         }
     }
 
-    /// The next frame; `None` when it has not wholly come.
+    /// The next frame; `None` when it has not wholly come, or never will: the other side may have [left](Self::other_has_left).
     pub(in crate::transport) fn next(
         &mut self,
         socket: BorrowedFd<'_>,
         limit: u64,
-        spares: &mut Spares,
     ) -> Result<Option<Vec<u8>>, TransportError> {
         if self.asleep {
             self.rise(socket);
         }
-        let frame = self.take(socket, limit, spares)?;
+        let frame = self.take(socket, limit)?;
         if frame.is_some() {
             return Ok(frame);
+        }
+        if self.other_has_left() {
+            return if self.large.is_none() { Ok(None) } else { Err(TransportError::Truncated) };
+        }
+        if !self.strays.is_empty() {
+            return Err(TransportError::Scribbled { what: "the socket beside the memory" });
         }
         if self.ended {
             return Err(if self.large.is_some() { TransportError::Truncated } else { TransportError::Closed });
@@ -75,17 +83,12 @@ impl Incoming {
         Ok(None)
     }
 
-    fn take(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        limit: u64,
-        spares: &mut Spares,
-    ) -> Result<Option<Vec<u8>>, TransportError> {
+    fn take(&mut self, socket: BorrowedFd<'_>, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
         if self.large.is_none() {
             let Some(record) = self.cells.peek()? else { return Ok(None) };
             match record.kind {
                 Kind::Frame if record.length as u64 <= limit => {
-                    let mut body = spares.memory_for(record.length);
+                    let mut body = frames::memory_for(record.length);
                     self.cells.take(record, &mut body);
                     self.made_room = true;
                     return Ok(Some(body));
@@ -101,7 +104,7 @@ impl Incoming {
                     };
                     self.cells.skip(record);
                     self.made_room = true;
-                    self.large = Some(Large { body: spares.memory_for(size), size });
+                    self.large = Some(Large { body: frames::memory_for(size), size });
                 }
             }
         }
@@ -110,7 +113,7 @@ impl Incoming {
             if missing == 0 {
                 return Ok(self.large.take().map(|large| large.body));
             }
-            Spares::make_room(&mut large.body, large.size);
+            frames::make_room(&mut large.body, large.size);
             let room = large.body.capacity() - large.body.len();
             let count = self.bulk.pull(missing.min(room), &mut large.body)?;
             if count == 0 {
@@ -126,7 +129,7 @@ impl Incoming {
     pub(in crate::transport) fn is_ready(&self) -> bool {
         let arriving =
             |large: &Large| large.body.len() == large.size || self.bulk.ready().map_or(true, |ready| ready > 0);
-        self.ended || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
+        self.ended || self.other_has_left() || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
     }
 
     /// Gives back what memory holds nothing: for a connection that has been cold for a while.
@@ -138,6 +141,29 @@ impl Incoming {
         }
     }
 
+    /// Whether the other side reads and writes here no more, but on the socket. Only servers leave.
+    pub(in crate::transport) fn other_has_left(&self) -> bool {
+        self.side == Side::Client && doorbell::has_left(&self.memory.side(Side::Server).asleep)
+    }
+
+    /// Takes bytes in that were read behind the socket's last frame.
+    pub(in crate::transport) fn keep_strays(&mut self, bytes: &[u8]) {
+        self.strays.extend(bytes.iter().skip_while(|&&byte| byte == NUDGE));
+    }
+
+    /// What was read of the frames on the socket.
+    pub(in crate::transport) fn into_strays(self) -> Vec<u8> {
+        self.strays
+    }
+
+    /// This side sleeps, and looks here no more, if nothing has come since it fell asleep; then true.
+    pub(in crate::transport) fn leave(&mut self) -> bool {
+        self.asleep
+            && self.large.is_none()
+            && !self.cells.is_ready()
+            && doorbell::leave(&self.memory.side(self.side).asleep)
+    }
+
     /// Whether the socket was found to have ended.
     pub(in crate::transport) fn has_ended(&self) -> bool {
         self.ended
@@ -145,7 +171,9 @@ impl Incoming {
 
     /// Prepares to sleep on the socket; false if there is something to be done first. With `deaf`, what lies ready to be read does not count.
     pub(in crate::transport) fn settle(&mut self, deaf: bool) -> bool {
-        self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || deaf || !self.is_ready());
+        self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || {
+            if deaf { !self.other_has_left() } else { !self.is_ready() }
+        });
         self.asleep
     }
 
@@ -157,13 +185,18 @@ impl Incoming {
     fn rise(&mut self, socket: BorrowedFd<'_>) {
         doorbell::rise(&self.memory.side(self.side).asleep);
         self.asleep = false;
-        self.ended |= !discard(socket);
+        self.ended |= !nudged(socket, &mut self.strays);
+        if self.side == Side::Server {
+            // A client's frames stand here only after this side has left.
+            self.strays.clear();
+        }
     }
 
     /// Wakes the other side if it sleeps; after room was made.
     fn ring(&mut self, socket: BorrowedFd<'_>) {
         self.made_room = false;
-        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
+        // Where it has left, the next look for frames tells.
+        if doorbell::bell(&self.memory.side(self.side.other()).asleep) == Bell::Rings {
             nudge(socket);
         }
     }

@@ -5,11 +5,13 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::cells::{self, Kind, MAX_RECORD};
+use super::doorbell::Bell;
 use super::layout::{Memory, Side};
 use super::{bulk, doorbell};
+use crate::sys::buffer;
 use crate::sys::bytes::Bytes;
 use crate::sys::socket::nudge;
-use crate::transport::{Progress, TransportError};
+use crate::transport::{Progress, TransportError, Write};
 
 /// A frame that is kept, or the rest of one.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Outgoing {
     bulk: bulk::Producer,
     queue: VecDeque<Kept>,
     backlog: usize,
+    /// Whether the other side was found to have left: what was published last, nobody reads.
+    deserted: bool,
 }
 
 impl Outgoing {
@@ -49,16 +53,18 @@ impl Outgoing {
             memory,
             queue: VecDeque::new(),
             backlog: 0,
+            deserted: false,
         }
     }
 
     /// Sends one frame behind all that was sent before. A body that has to be kept is taken out of `body` where that is given; `parts` are then what stands before it.
+    /// `None` where the other side has left: the frame is as unsent as those that were kept, and all of them are to go by the socket.
     pub(in crate::transport) fn send(
         &mut self,
         parts: &[&[u8]],
         body: Option<&mut Bytes>,
         socket: BorrowedFd<'_>,
-    ) -> Result<Progress, TransportError> {
+    ) -> Result<Option<Progress>, TransportError> {
         debug_assert!(self.memory.is_here(), "the socket's stamp was asked");
         let head: usize = parts.iter().map(|part| part.len()).sum();
         let size = head + body.as_ref().map_or(0, |body| body.len());
@@ -70,12 +76,15 @@ impl Outgoing {
             };
             if pushed {
                 self.ring(socket);
-                return Ok(Progress::Done);
+                return Ok((!self.deserted).then_some(Progress::Done));
             }
         }
         let mut sent = 0;
         let mut announced = false;
         if self.queue.is_empty() && size > MAX_RECORD && self.announce(size, socket)? {
+            if self.deserted {
+                return Ok(None);
+            }
             announced = true;
             for part in parts.iter().copied().chain(body.as_deref().map(|body| &**body)) {
                 let count = self.stream(part, socket)?;
@@ -86,7 +95,7 @@ impl Outgoing {
             }
             if sent == size {
                 self.bulk.end();
-                return Ok(Progress::Done);
+                return Ok(Some(Progress::Done));
             }
         }
         // What is out of the parts before the body need not be kept.
@@ -105,25 +114,82 @@ impl Outgoing {
         };
         self.backlog += kept.length() - kept.sent;
         self.queue.push_back(kept);
-        Ok(Progress::Pending)
+        Ok(Some(Progress::Pending))
     }
 
-    /// Sends what was kept, as far as it fits now.
-    pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Progress, TransportError> {
+    /// Sends a frame of `size` bytes that `write` gives piece by piece, straight from where they lie. `wait` is called where there is no room, and says whether to go on
+    /// waiting for some; what is left then is kept. `None` where nothing can be streamed at present.
+    pub(in crate::transport) fn stream_from(
+        &mut self,
+        size: usize,
+        write: Write<'_>,
+        wait: &mut dyn FnMut() -> bool,
+        socket: BorrowedFd<'_>,
+    ) -> Result<Option<Progress>, TransportError> {
+        if !self.queue.is_empty() || size <= MAX_RECORD || !self.announce(size, socket)? || self.deserted {
+            return Ok(None);
+        }
+        let (mut left, mut kept, mut failed) = (size, None, None);
+        write(&mut |bytes| {
+            if failed.is_some() || bytes.len() > left {
+                failed.get_or_insert(TransportError::Changed);
+                return;
+            }
+            left -= bytes.len();
+            let mut rest = bytes;
+            while kept.is_none() && !rest.is_empty() {
+                match self.stream(rest, socket) {
+                    Ok(sent) => rest = &rest[sent..],
+                    Err(error) => return failed = Some(error),
+                }
+                if !rest.is_empty() && !wait() {
+                    kept = Some(Vec::with_capacity(rest.len() + left));
+                }
+            }
+            if let Some(kept) = &mut kept {
+                kept.extend_from_slice(rest);
+            }
+        });
+        match (failed, kept) {
+            (Some(error), _) => Err(error),
+            (None, _) if left > 0 => Err(TransportError::Changed),
+            (None, None) => {
+                self.bulk.end();
+                Ok(Some(Progress::Done))
+            }
+            (None, Some(rest)) => {
+                self.backlog += rest.len();
+                self.queue.push_back(Kept { parts: (Vec::new(), rest.into()), sent: 0, announced: true });
+                Ok(Some(Progress::Pending))
+            }
+        }
+    }
+
+    /// Sends what was kept, as far as it fits now; `None` where the other side has left.
+    pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Progress>, TransportError> {
         while let Some(mut kept) = self.queue.pop_front() {
             let before = kept.sent;
             let done = self.advance(&mut kept, socket);
+            if self.deserted {
+                kept.sent = before;
+                self.queue.push_front(kept);
+                return Ok(None);
+            }
             self.backlog -= kept.sent - before;
             match done {
-                Ok(true) => {}
+                Ok(true) => {
+                    if let Bytes::Own(body) = kept.parts.1 {
+                        buffer::give(body);
+                    }
+                }
                 Ok(false) => {
                     self.queue.push_front(kept);
-                    return Ok(Progress::Pending);
+                    return Ok(Some(Progress::Pending));
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Progress::Done)
+        Ok(Some(Progress::Done))
     }
 
     /// Goes on with a kept frame; true when all of it is out.
@@ -138,7 +204,7 @@ impl Outgoing {
                 }
                 return Ok(pushed);
             }
-            if !self.announce(length, socket)? {
+            if !self.announce(length, socket)? || self.deserted {
                 return Ok(false);
             }
             kept.announced = true;
@@ -178,15 +244,39 @@ impl Outgoing {
             }
             sent += count;
             self.ring(socket);
+            if self.deserted {
+                return Err(TransportError::Scribbled { what: "an end inside a large message" });
+            }
         }
         Ok(sent)
     }
 
     /// Wakes the other side if it sleeps; after anything was published.
-    fn ring(&self, socket: BorrowedFd<'_>) {
-        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
-            nudge(socket);
+    fn ring(&mut self, socket: BorrowedFd<'_>) {
+        match doorbell::bell(&self.memory.side(self.side.other()).asleep) {
+            Bell::Silent => {}
+            Bell::Rings => nudge(socket),
+            // Only servers leave.
+            Bell::Nobodys => self.deserted |= self.side == Side::Client,
         }
+    }
+
+    /// Whether the other side has left, so that everything goes by the socket.
+    pub(in crate::transport) fn other_has_left(&self) -> bool {
+        self.side == Side::Client && doorbell::has_left(&self.memory.side(Side::Server).asleep)
+    }
+
+    /// The frames that were kept, in order: none of them is out.
+    pub(in crate::transport) fn into_kept(self) -> Result<impl Iterator<Item = (Vec<u8>, Bytes)>, TransportError> {
+        if self.queue.iter().any(|kept| kept.announced) {
+            return Err(TransportError::Scribbled { what: "an end inside a large message" });
+        }
+        Ok(self.queue.into_iter().map(|kept| kept.parts))
+    }
+
+    /// Whether everything that was sent has been taken out.
+    pub(in crate::transport) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.cells.is_empty() && self.bulk.is_empty()
     }
 
     /// Gives back what memory holds nothing: for a connection that has been cold for a while.

@@ -11,7 +11,6 @@ use super::cells::MAX_RECORD;
 use super::layout::{BULK, CELLS, NOBODYS, RECEIVERS, Way};
 use super::*;
 use crate::sys::poll::{self, Interest};
-use crate::transport::spares::Spares;
 use crate::transport::{Progress, TransportError};
 
 /// Both ends of a ring in one process, with the sockets beside it.
@@ -20,7 +19,6 @@ struct Pair {
     client: Ring,
     near: UnixStream,
     far: UnixStream,
-    spares: Spares,
 }
 
 const LIMIT: u64 = 8 << 20;
@@ -29,15 +27,15 @@ impl Pair {
     fn new() -> Self {
         let (near, far) = UnixStream::pair().unwrap();
         let (server, fd) = Ring::create().unwrap();
-        Self { server, client: Ring::adopt(fd).unwrap(), near, far, spares: Spares::default() }
+        Self { server, client: Ring::adopt(fd).unwrap(), near, far }
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<Progress, TransportError> {
-        self.client.outgoing.send(&[frame], None, self.far.as_fd())
+        Ok(self.client.outgoing.send(&[frame], None, self.far.as_fd())?.expect("nobody has left"))
     }
 
     fn receive(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        self.server.incoming.next(self.near.as_fd(), LIMIT, &mut self.spares)
+        self.server.incoming.next(self.near.as_fd(), LIMIT)
     }
 }
 
@@ -161,15 +159,14 @@ fn scribbling_over_every_byte_harms_nobody() {
                     unsafe { target.cast::<u64>().write_unaligned(word) };
                 }
             });
-            let mut spares = [Spares::default(), Spares::default()];
             for turn in 0..400 {
                 let sizes = [1, 100, 5_000, 200_000];
                 let frame = vec![turn as u8; sizes[turn % 4]];
                 let mut step = || -> Result<(), TransportError> {
                     let _ = client.outgoing.send(&[&frame], None, far.as_fd())?;
                     let _ = server.outgoing.send(&[&frame], None, near.as_fd())?;
-                    while server.incoming.next(near.as_fd(), LIMIT, &mut spares[0])?.is_some() {}
-                    while client.incoming.next(far.as_fd(), LIMIT, &mut spares[1])?.is_some() {}
+                    while server.incoming.next(near.as_fd(), LIMIT)?.is_some() {}
+                    while client.incoming.next(far.as_fd(), LIMIT)?.is_some() {}
                     let _ = (client.incoming.settle(false), server.incoming.settle(false));
                     let _ = client.outgoing.flush(far.as_fd())?;
                     let _ = server.outgoing.flush(near.as_fd())?;
@@ -207,7 +204,7 @@ fn a_sleeper_is_woken_by_frames_by_room_and_by_the_end() {
     while pair.receive().unwrap().is_some() {}
     assert!(readable(&pair.far), "room rings");
     pair.client.incoming.heed(pair.far.as_fd());
-    assert_eq!(pair.client.outgoing.flush(pair.far.as_fd()).unwrap(), Progress::Done);
+    assert_eq!(pair.client.outgoing.flush(pair.far.as_fd()).unwrap(), Some(Progress::Done));
     assert!(pair.receive().unwrap().is_some());
     let Pair { client, far, .. } = &mut pair;
     far.shutdown(std::net::Shutdown::Both).unwrap();
@@ -238,7 +235,7 @@ fn memory_is_given_back_while_frames_are_written_and_none_is_harmed() {
                     std::thread::yield_now();
                 }
                 let mut progress = client.outgoing.send(&[frame], None, far.as_fd()).unwrap();
-                while progress == Progress::Pending {
+                while progress == Some(Progress::Pending) {
                     std::thread::yield_now();
                     progress = client.outgoing.flush(far.as_fd()).unwrap();
                 }
@@ -246,10 +243,9 @@ fn memory_is_given_back_while_frames_are_written_and_none_is_harmed() {
         });
         // Also where an assertion fails: the sender waits for nobody then.
         let _over = Over(over);
-        let mut spares = Spares::default();
         for frame in &frames {
             let arrived = loop {
-                if let Some(arrived) = server.incoming.next(near.as_fd(), LIMIT, &mut spares).unwrap() {
+                if let Some(arrived) = server.incoming.next(near.as_fd(), LIMIT).unwrap() {
                     break arrived;
                 }
                 server.incoming.discard(near.as_fd());
@@ -284,15 +280,15 @@ fn a_frame_waits_for_a_receiver_that_is_stopped_while_it_gives_memory_back() {
     assert_eq!(pair.send(&frame).unwrap(), Progress::Pending);
     let Pair { client, server, far, near, .. } = &mut pair;
     for _ in 0..1_000 {
-        assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Pending);
+        assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Some(Progress::Pending));
     }
     assert!(client.incoming.settle(false), "it may sleep meanwhile");
-    assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Pending);
+    assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Some(Progress::Pending));
     owner.store(NOBODYS, Ordering::Release);
     server.incoming.discard(near.as_fd());
     assert!(poll::wait_one(&*far, Interest::Read, Some(Duration::ZERO)).unwrap().readable, "and is woken");
     client.incoming.heed(far.as_fd());
-    assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Done);
+    assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Some(Progress::Done));
     assert_eq!(pair.receive().unwrap(), Some(frame));
 }
 
