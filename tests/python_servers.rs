@@ -678,3 +678,22 @@ fn a_killed_server_is_told_at_once() {
     assert!(manager.join(Some(LONG)).unwrap());
     assert!(matches!(manager.create("list", ()), Err(Error::ServerGone { .. })));
 }
+
+#[test]
+fn a_server_is_reached_over_tcp_as_well() {
+    for python in pythons() {
+        let mut child = python.script("server.py").args(["tcp", KEY]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port: u16 = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+        let builder = SyncManager::builder().python(true).address(("127.0.0.1", port)).authkey(KEY);
+        let manager = builder.connect().unwrap();
+        let dict = DictProxy::<String, ListProxy<u8>>::new(&manager).unwrap();
+        dict.insert("list", ListProxy::from_iter(&manager, [1_u8, 2]).unwrap()).unwrap();
+        let list = dict.get("list").unwrap().unwrap();
+        list.push(3).unwrap();
+        assert_eq!(list.to_vec().unwrap(), [1, 2, 3]);
+        manager.shutdown().unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}

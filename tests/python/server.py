@@ -1,4 +1,4 @@
-"""A manager of Python's own, at the address and with the key of the arguments."""
+"""A manager of Python's own, at the address (a path, or "tcp" for any port) and with the key of the arguments."""
 
 import queue
 import sys
@@ -67,7 +67,8 @@ Manager.register("PriorityQueue", queue.PriorityQueue)
 Manager.register("LifoQueue", queue.LifoQueue)
 
 if __name__ == "__main__":
-    manager = Manager(address=sys.argv[1], authkey=sys.argv[2].encode())
+    address = ("127.0.0.1", 0) if sys.argv[1] == "tcp" else sys.argv[1]
+    manager = Manager(address=address, authkey=sys.argv[2].encode())
     server = manager.get_server()
-    print("serves", flush=True)
+    print("serves", *(server.address if sys.argv[1] == "tcp" else ()), flush=True)
     server.serve_forever()
