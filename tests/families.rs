@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use common::{LIMIT, within};
-use multiproc::{BaseManager, Pool, Process};
+use multiproc::types::PoolProxy;
+use multiproc::{BaseManager, Pool, Process, SyncManager};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -45,12 +46,19 @@ struct Family {
 
 impl Family {
     fn start(role: &str) -> Self {
+        Self::start_as(role, |command| {
+            command.process_group(0).stdin(Stdio::null());
+        })
+    }
+
+    fn start_as(role: &str, how: impl FnOnce(&mut Command)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mark = format!("{MARK}={}", directory.path().display());
         let mut command = Command::new(env::current_exe().unwrap());
-        command.env(ROLE, role).env(MARK, directory.path()).env("TMPDIR", directory.path()).process_group(0);
+        command.env(ROLE, role).env(MARK, directory.path()).env("TMPDIR", directory.path());
+        how(&mut command);
         let errors = if role == "busy threads" { Stdio::piped() } else { Stdio::inherit() };
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        command.stdout(Stdio::piped()).stderr(errors);
         Self { program: command.spawn().unwrap(), mark, directory }
     }
 
@@ -145,6 +153,24 @@ fn an_interrupted_map() {
     let _ = pool.map(|ms: u64| thread::sleep(Duration::from_millis(ms)), vec![1; 1_000_000]);
 }
 
+#[multiproc::task]
+fn lingers(seconds: u64) {
+    thread::sleep(Duration::from_secs(seconds));
+}
+
+/// Everything that there is, in the foreground of a terminal.
+fn at_a_terminal() {
+    let manager = SyncManager::builder().task::<lingers>().start().unwrap();
+    let theirs = PoolProxy::new(&manager, 2).unwrap();
+    let _lingering = theirs.map_async::<lingers>([1000; 4]).unwrap();
+    let _child: Process<()> = Process::spawn(|| thread::sleep(Duration::from_secs(1000))).unwrap();
+    let _daemon: Process<()> =
+        Process::builder().daemon(true).spawn(|| thread::sleep(Duration::from_secs(1000))).unwrap();
+    let pool = Pool::new(2).unwrap();
+    println!("ready");
+    let _ = pool.map(|ms: u64| thread::sleep(Duration::from_millis(ms)), vec![1; 1_000_000]);
+}
+
 /// Exits without dropping anything, with all workers busy.
 fn an_exit_with_a_pool() {
     static POOL: OnceLock<Pool> = OnceLock::new();
@@ -215,6 +241,17 @@ fn watch() {
     assert_eq!(family.program.wait().unwrap().signal(), Some(2));
     family.is_gone("an interrupt");
 
+    // A person's ^C goes to every process in the foreground at once.
+    let (mut person, side) = common::terminal().unwrap();
+    let mut family = Family::start_as("at a terminal", |command| {
+        common::take_terminal(command.stdin(side));
+    });
+    family.await_word();
+    thread::sleep(Duration::from_millis(100));
+    person.write_all(b"\x03").unwrap();
+    assert_eq!(family.program.wait().unwrap().signal(), Some(2));
+    family.is_gone("a ^C at a terminal");
+
     let mut family = Family::start("exit with a pool");
     assert!(family.program.wait().unwrap().success());
     family.is_gone("an exit with a pool at work");
@@ -253,6 +290,7 @@ fn main() {
         Ok("large family") => large_family(),
         Ok("orderly end") => an_orderly_end(),
         Ok("interrupted map") => an_interrupted_map(),
+        Ok("at a terminal") => at_a_terminal(),
         Ok("exit with a pool") => an_exit_with_a_pool(),
         Ok("busy threads") => busy_threads(),
         _ => watch(),

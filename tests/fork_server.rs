@@ -264,6 +264,8 @@ fn a_fork_with_threads_is_warned_of_once() {
 }
 
 fn main() {
+    // Where it was started by something that ignores it, its children would do so too.
+    common::heed_sigint();
     a_fork_with_threads_is_warned_of_once();
     // First, as its own process needs no server yet.
     the_server_ends_with_its_starter();

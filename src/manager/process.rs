@@ -25,7 +25,7 @@ use crate::process;
 use crate::server::{DETACH, SHUTDOWN, Server, Settings, Starter};
 use crate::sys::fork::{self, Child, Stamp};
 use crate::sys::pidfd::PidFd;
-use crate::sys::process::ignore_sigint;
+use crate::sys::process::{OF_TERMINALS, ignore};
 
 /// The server's first word.
 #[derive(Serialize, Deserialize)]
@@ -249,7 +249,7 @@ fn begin(
     has_tasks: bool,
 ) -> Result<Server> {
     // Ctrl-C at the terminal reaches the whole group; the starter decides what becomes of its server.
-    ignore_sigint().map_err(|error| Error::io("ignoring SIGINT", error))?;
+    ignore(&OF_TERMINALS);
     if let Some(initializer) = initializer {
         initializer().map_err(|error| Error::Start { reason: format!("the initializer failed: {error}") })?;
     }

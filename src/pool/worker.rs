@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
 use rustc_hash::FxHasher;
 use serde::Serialize;
 
@@ -57,7 +58,7 @@ struct Taken {
 /// A worker's life. Returns when it is told to stop, or when its pool is gone.
 pub fn serve(connection: Connection, journal: Journal, initializer: Option<&Initializer>) -> Report {
     // A ^C at the terminal reaches every process of the program; what becomes of the workers is for the pool to say.
-    let _ = process::ignore_sigint();
+    process::ignore(&[Signal::SIGINT]);
     let chunk = Taken { work: 0, task: None, count: 0, frame: Vec::new(), index: 0, place: 0, lost: false };
     let states = HashMap::default();
     let mut worker = Worker { connection, journal, states, chunk, scratch: Vec::new(), cut: false };

@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::handle::{Body, Offspring};
@@ -218,8 +219,8 @@ fn request_call(birth: Birth, run: Location, call: &Call, extra: &[BorrowedFd<'_
 /// The server's life. It is killed by its lifeline, or ends when nobody can ask it any more.
 fn serve(requests: OwnedFd) -> i32 {
     let requests = PrivateFd::new(requests);
-    // A ^C at the terminal reaches the whole program; the server goes when its starter has gone.
-    let _ = process::ignore_sigint();
+    // What a terminal sends reaches the whole program; the server goes when its starter has gone. Its children heed what the program did.
+    let ignored = process::ignore(&process::OF_TERMINALS);
     let mut children: Vec<(Child, PrivateFd)> = Vec::new();
     loop {
         let mut fds = vec![(requests.as_fd(), Interest::Read)];
@@ -236,7 +237,7 @@ fn serve(requests: OwnedFd) -> i32 {
         });
         if asked {
             match receive_value::<Request>(requests.as_fd()) {
-                Ok((request, fds)) => children.extend(deliver(request, fds)),
+                Ok((request, fds)) => children.extend(deliver(request, fds, &ignored)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return 0,
                 // One bad request is not the server's end; its sender sees that its socket is closed.
@@ -247,7 +248,7 @@ fn serve(requests: OwnedFd) -> i32 {
 }
 
 /// Forks the child that is asked for, and tells of it.
-fn deliver(request: Request, fds: Vec<OwnedFd>) -> Option<(Child, PrivateFd)> {
+fn deliver(request: Request, fds: Vec<OwnedFd>, ignored: &[Signal]) -> Option<(Child, PrivateFd)> {
     let mut fds = fds.into_iter();
     let (far, parent) = (PrivateFd::new(fds.next()?), fds.next()?);
     let Request { birth, run, mut call, authkey } = request;
@@ -265,7 +266,7 @@ fn deliver(request: Request, fds: Vec<OwnedFd>) -> Option<(Child, PrivateFd)> {
     let far_end = far.as_fd();
     let forked = bequeath(&number, || {
         fork::spawn_bound(announce, || {
-            let _ = process::heed_sigint();
+            process::heed(ignored);
             if let Ok(key) = Authkey::try_from(authkey) {
                 set_authkey(key);
             }

@@ -19,27 +19,29 @@ pub fn is_main_thread() -> bool {
     nix::unistd::gettid() == nix::unistd::getpid()
 }
 
-/// Ignores `SIGINT` from now on: a `^C` at the terminal reaches every process of the program, and a server must outlive
-/// the parent's own handling of it.
-///
-/// # Errors
-/// None in practice: the signal is one that can be ignored.
-pub fn ignore_sigint() -> io::Result<()> {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed, so that no code can run at a wrong moment.
-    unsafe { sigaction(Signal::SIGINT, &ignore) }?;
-    Ok(())
+/// What a terminal sends to every process of a program at once: `^C`, `^\\`, and its end.
+pub const OF_TERMINALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
+
+/// Ignores these signals from now on: for a process that is to outlive its parent's own handling of them. Returns those that were not ignored before.
+pub fn ignore(signals: &[Signal]) -> Vec<Signal> {
+    let now_ignored = |signal: &Signal| {
+        // SAFETY: no handler is installed, so that no code can run at a wrong moment.
+        let former = unsafe { sigaction(*signal, &disposition(SigHandler::SigIgn)) };
+        former.is_ok_and(|former| !matches!(former.handler(), SigHandler::SigIgn))
+    };
+    signals.iter().copied().filter(now_ignored).collect()
 }
 
-/// Has `SIGINT` end this process again, if it was [ignored](ignore_sigint).
-///
-/// # Errors
-/// None in practice.
-pub fn heed_sigint() -> io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed, so that no code can run at a wrong moment.
-    unsafe { sigaction(Signal::SIGINT, &default) }?;
-    Ok(())
+/// Has these signals do what they do by default.
+pub fn heed(signals: &[Signal]) {
+    for signal in signals {
+        // SAFETY: no handler is installed, so that no code can run at a wrong moment. What can be ignored can be heeded.
+        let _ = unsafe { sigaction(*signal, &disposition(SigHandler::SigDfl)) };
+    }
+}
+
+fn disposition(handler: SigHandler) -> SigAction {
+    SigAction::new(handler, SaFlags::empty(), SigSet::empty())
 }
 
 /// Has libc run `f` when the program ends by `exit` or by returning from `main`; forked children that leave by `_exit` don't.

@@ -108,6 +108,46 @@ pub fn heed_sigint() {
     unsafe { sigaction(Signal::SIGINT, &default) }.expect("heed SIGINT");
 }
 
+/// A terminal: the side of the person before it, and that of programs.
+pub fn terminal() -> std::io::Result<(fs::File, fs::File)> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: opens a descriptor and nothing else.
+    let person = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    if person < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: opened above, and nobody else's.
+    let side = unsafe { fs::File::from_raw_fd(person) };
+    let mut name = [0; 64];
+    // SAFETY: looks at the descriptor only.
+    let granted = unsafe { libc::grantpt(person) };
+    // SAFETY: looks at the descriptor only.
+    let unlocked = unsafe { libc::unlockpt(person) };
+    // SAFETY: writes at most so much as there is room for.
+    let named = unsafe { libc::ptsname_r(person, name.as_mut_ptr(), name.len()) };
+    if (granted, unlocked, named) != (0, 0, 0) {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: written by the call, with a zero at its end.
+    let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
+    let mut open = fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(open.read(true).write(true), libc::O_NOCTTY);
+    Ok((side, open.open(name)?))
+}
+
+/// Has a command's program be the one in the foreground of the terminal that its stdin is.
+pub fn take_terminal(command: &mut std::process::Command) {
+    let take = || {
+        nix::unistd::setsid()?;
+        // SAFETY: makes the terminal on stdin that of the new session.
+        nix::errno::Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
+        heed_sigint();
+        Ok(())
+    };
+    // SAFETY: between fork and exec: system calls only.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, take) };
+}
+
 /// Keeps tests of one binary apart that count all of a server's objects: a fork by one copies the references of all.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
