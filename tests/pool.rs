@@ -421,6 +421,7 @@ fn nothing_is_left_of_a_pool() {
         let before = count();
         for round in 0..15 {
             let pool = Pool::new(3).unwrap();
+            eventually("one thread for all workers is there", || threads(me()) == 2);
             assert_eq!(pool.map(square, 0..500).unwrap().len(), 500);
             if round % 2 == 0 {
                 let _ = pool.apply(kill_myself, 9);

@@ -278,3 +278,52 @@ impl Arrival {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How large the chunks become of tasks that take so long each, and how many it took to find out.
+    fn settled(job: &Job, each: u64) -> (usize, usize) {
+        let mut sizes = vec![job.chunk_size(None, 4)];
+        loop {
+            let size = sizes[sizes.len() - 1];
+            job.learn(size, each * size as u64);
+            let next = job.chunk_size(None, 4);
+            if next == size {
+                return (size, sizes.len());
+            }
+            sizes.push(next);
+        }
+    }
+
+    #[test]
+    fn chunks_become_as_large_as_takes_a_worker_about_two_milliseconds() {
+        let goal = GOAL.as_nanos() as u64;
+        for (each, size) in [(1, MAX_ITEMS), (1_000, 2_000), (100_000, 20), (goal, 1), (50 * goal, 1)] {
+            let (settled, chunks) = settled(&Job::new(None, None), each);
+            assert_eq!(settled, size, "{each} ns");
+            assert!(chunks <= 7, "{chunks} chunks until {size} were in one");
+        }
+        // Tasks that become slow are given singly again, at once.
+        let job = Job::new(None, None);
+        settled(&job, 1_000);
+        assert!(job.is_brief());
+        job.learn(2_000, 2_000 * 10 * goal);
+        assert_eq!(job.chunk_size(None, 4), 1);
+        assert!(!job.is_brief());
+    }
+
+    #[test]
+    fn towards_the_end_all_workers_get_a_share() {
+        let job = Job::new(None, None);
+        settled(&job, 1_000);
+        assert_eq!(job.chunk_size(Some(100_000), 4), 2_000);
+        assert_eq!(job.chunk_size(Some(800), 4), 100);
+        assert_eq!(job.chunk_size(Some(3), 4), 1);
+        // What a caller says, and what a worker may run at the most, is kept to.
+        let fixed = Job::new(Some(7), None);
+        assert_eq!(settled(&fixed, 1), (7, 1));
+        assert_eq!(settled(&Job::new(None, Some(10)), 1).0, 10);
+    }
+}
