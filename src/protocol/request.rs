@@ -43,30 +43,33 @@ pub struct Request<'a> {
 }
 
 impl RequestHead {
-    /// Where `acknowledged` stands in a frame: behind the kind, the codec, the count of tokens, the signature, and four numbers.
-    const ACKNOWLEDGED: usize = 1 + 1 + 2 + 4 + 4 * 8;
+    /// Where `acknowledged` stands in a frame: behind the kind and the codec.
+    const ACKNOWLEDGED: usize = 1 + 1;
 
-    /// The bytes that stand before the tokens, beside the method's own.
-    pub const SIZE: usize = Self::ACKNOWLEDGED + 8 + 4 + 2;
+    /// The most bytes that stand before the tokens, beside the method's own: seven numbers, a signature, and the length of the name. Mostly they are some 20 in all, so that a call and its arguments fit into
+    /// one cell of shared memory.
+    pub const SIZE: usize = Self::ACKNOWLEDGED + 7 * 10 + 4 + 2;
 
     /// `acknowledged` alone, for whoever takes the frame in and leaves the reading to another; 0 in a frame that is no request.
     pub fn acknowledged_in(frame: &[u8]) -> u64 {
-        let replies = frame.get(Self::ACKNOWLEDGED..).filter(|_| frame[0] == REQUEST).and_then(<[u8]>::first_chunk);
-        replies.map_or(0, |replies| u64::from_le_bytes(*replies))
+        let rest = frame.get(Self::ACKNOWLEDGED..).filter(|_| frame[0] == REQUEST);
+        rest.and_then(|rest| Cursor::new(rest).number().ok()).unwrap_or(0)
     }
 
     /// Writes all of the frame that stands before the tokens, which `tokens` counts; tokens and payload follow.
     pub fn write(&self, method: &str, tokens: u16, out: &mut Vec<u8>) {
+        // Room for all of it at once, so that no field asks for more.
+        out.reserve(Self::SIZE + method.len());
         out.put_u8(REQUEST);
         out.put_u8(self.codec);
-        out.put_u16(tokens);
+        out.put_number(self.acknowledged);
         out.put_u32(self.signature);
-        out.put_u64(self.request.0);
-        out.put_u64(self.object.0);
-        out.put_u64(self.thread.0);
-        out.put_u64(self.after);
-        out.put_u64(self.acknowledged);
-        out.put_u32(self.timeout_ms);
+        out.put_number(self.request.0);
+        out.put_number(self.object.0);
+        out.put_number(self.thread.0);
+        out.put_number(self.after);
+        out.put_number(self.timeout_ms.into());
+        out.put_number(tokens.into());
         out.put_short(method.as_bytes());
     }
 }
@@ -80,17 +83,18 @@ impl<'a> Request<'a> {
             other => return Err(ProtocolError::UnknownKind(other)),
         }
         let codec = cursor.u8()?;
-        let count = cursor.u16()?;
+        let acknowledged = cursor.number()?;
         let head = RequestHead {
+            acknowledged,
             codec,
             signature: cursor.u32()?,
-            request: RequestId(cursor.u64()?),
-            object: ObjectId(cursor.u64()?),
-            thread: ThreadNumber(cursor.u64()?),
-            after: cursor.u64()?,
-            acknowledged: cursor.u64()?,
-            timeout_ms: cursor.u32()?,
+            request: RequestId(cursor.number()?),
+            object: ObjectId(cursor.number()?),
+            thread: ThreadNumber(cursor.number()?),
+            after: cursor.number()?,
+            timeout_ms: u32::try_from(cursor.number()?).map_err(|_| ProtocolError::BadField("timeout"))?,
         };
+        let count = u16::try_from(cursor.number()?).map_err(|_| ProtocolError::BadField("count of tokens"))?;
         let method = cursor.short_str("method name")?;
         let (tokens, payload) = WireTokens::read(cursor, count)?;
         Ok(Self { head, method, tokens, payload })
@@ -117,7 +121,7 @@ mod tests {
         head.write("method", 0, &mut frame);
         assert_eq!(Request::read(&frame).map(|request| request.head), Ok(head));
         assert_eq!(RequestHead::acknowledged_in(&frame), head.acknowledged);
-        for length in 0..RequestHead::ACKNOWLEDGED + 8 {
+        for length in 0..RequestHead::ACKNOWLEDGED + 9 {
             assert_eq!(RequestHead::acknowledged_in(&frame[..length]), 0, "of {length} bytes");
         }
         frame[0] = REQUEST + 1;

@@ -8,6 +8,8 @@ pub(super) trait Put {
     fn put_u16(&mut self, value: u16);
     fn put_u32(&mut self, value: u32);
     fn put_u64(&mut self, value: u64);
+    /// A number in as few bytes as it takes, seven bits in each: for those that are mostly small.
+    fn put_number(&mut self, value: u64);
     /// Bytes of at most 64 KiB behind their length; longer ones are cut, which callers rule out.
     fn put_short(&mut self, bytes: &[u8]);
 }
@@ -24,6 +26,13 @@ impl Put for Vec<u8> {
     }
     fn put_u64(&mut self, value: u64) {
         self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put_number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
     }
     fn put_short(&mut self, bytes: &[u8]) {
         let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
@@ -67,6 +76,21 @@ impl<'a> Cursor<'a> {
     pub(super) fn u64(&mut self) -> Result<u64, ProtocolError> {
         self.array().map(u64::from_le_bytes)
     }
+    pub(super) fn number(&mut self) -> Result<u64, ProtocolError> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(ProtocolError::BadField("number"))
+    }
     pub(super) fn id(&mut self) -> Result<[u8; 16], ProtocolError> {
         self.array()
     }
@@ -84,5 +108,27 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn end(self) -> Result<(), ProtocolError> {
         if self.rest.is_empty() { Ok(()) } else { Err(ProtocolError::TrailingBytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_take_as_few_bytes_as_they_can_and_no_more_than_fit() {
+        for (number, length) in
+            [(0, 1), (0x7f, 1), (0x80, 2), (0x3fff, 2), (1 << 14, 3), (u64::MAX >> 1, 9), (u64::MAX, 10)]
+        {
+            let mut bytes = Vec::new();
+            bytes.put_number(number);
+            assert_eq!(bytes.len(), length, "{number:#x}");
+            let mut cursor = Cursor::new(&bytes);
+            assert_eq!((cursor.number(), cursor.end()), (Ok(number), Ok(())));
+            assert_eq!(Cursor::new(&bytes[..length - 1]).number(), Err(ProtocolError::Truncated));
+        }
+        for wrong in [[0xff; 10], [0x80; 10], [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2]] {
+            assert_eq!(Cursor::new(&wrong).number(), Err(ProtocolError::BadField("number")));
+        }
     }
 }
