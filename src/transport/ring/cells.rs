@@ -1,21 +1,28 @@
 //! One direction's small records, in cells of 64 bytes.
 //!
-//! A record takes whole cells: a word that says what it is, then its bytes. The word is written last, so a receiver that sees it sees all of the record; and
-//! since it lies on the same cache line as the first bytes, a small record costs one transfer between processors.
+//! A record takes whole cells. Each begins with a word: the first cell's says what the record is, those of the others only that they belong to it; in all of them stands for which
+//! position they were written. The first word is written last, so a receiver that sees it sees all of the record; and since it lies on the same cache line as the first
+//! bytes, a record of up to 56 bytes, which is most calls and most replies, costs one transfer between processors.
 //!
-//! The word behind the newest record is always zero: the sender clears it before it publishes the record. So what lay in the cells before, a frame's bytes
-//! included, can never be taken for a record; one cell is kept free for that.
+//! Where a word lies there never lie bytes of a frame, and what was written for an earlier position says so. So what lay in the cells before can never be taken for a
+//! record, and nothing has to be cleared ahead of the newest one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::layout::{CELL, CELLS, Memory, Way};
+use super::layout::{CELLS, Memory, ROOM, Way};
 use crate::transport::TransportError;
 
-/// The bytes of a record's word.
-const WORD: usize = 8;
 /// The most bytes that a record takes: a quarter of the ring, so that a few always fit. Larger frames are streamed.
-pub(super) const MAX_RECORD: usize = CELLS as usize * CELL / 4 - WORD;
+pub(super) const MAX_RECORD: usize = CELLS as usize / 4 * ROOM;
+
+/// The kind of a cell that goes on with a record.
+const REST: u64 = 3;
+
+/// The word of a cell that was written for this position.
+fn word(position: u64, kind: u64, length: usize) -> u64 {
+    length as u64 | kind << 32 | position << 40
+}
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,34 +47,43 @@ impl Record {
             Kind::Frame => 1,
             Kind::Bulk => 2,
         };
-        self.length as u64 | kind << 32 | position << 40
+        word(position, kind, self.length)
     }
 
-    fn read(word: u64, position: u64) -> Result<Self, TransportError> {
+    /// What a word says at this position; `None` for one of an earlier lap.
+    fn read(word: u64, position: u64) -> Result<Option<Self>, TransportError> {
+        let of = |position: u64| word >> 40 == position & 0xff_ffff;
+        if word == 0 || of(position.wrapping_sub(CELLS)) && position >= CELLS {
+            return Ok(None);
+        }
+        if !of(position) {
+            return Err(TransportError::Scribbled { what: "a record of another place" });
+        }
         let kind = match word >> 32 & 0xff {
             1 => Kind::Frame,
             2 => Kind::Bulk,
             _ => return Err(TransportError::Scribbled { what: "a record of no kind" }),
         };
-        if word >> 40 != position & 0xff_ffff {
-            return Err(TransportError::Scribbled { what: "a record of another place" });
-        }
         let length = (word & 0xffff_ffff) as usize;
         let possible = match kind {
             Kind::Frame => length <= MAX_RECORD,
             Kind::Bulk => length == 8,
         };
-        if possible { Ok(Self { kind, length }) } else { Err(TransportError::Scribbled { what: "a record's length" }) }
+        let record = Self { kind, length };
+        if possible { Ok(Some(record)) } else { Err(TransportError::Scribbled { what: "a record's length" }) }
     }
 
     fn cells(self) -> u64 {
-        (WORD + self.length).div_ceil(CELL) as u64
+        self.length.div_ceil(ROOM).max(1) as u64
     }
 }
 
-/// The place behind `skip` bytes of the record at `position`.
-fn offset(position: u64, skip: usize) -> usize {
-    ((position % CELLS) as usize * CELL + WORD + skip) % (CELLS as usize * CELL)
+impl Memory {
+    /// Whether at this position lies a record, or nonsense.
+    #[inline]
+    pub(super) fn is_ready(&self, way: Way, position: u64) -> bool {
+        !matches!(Record::read(self.cell(way, position).load(Ordering::Relaxed), position), Ok(None))
+    }
 }
 
 /// The sender's end.
@@ -90,16 +106,26 @@ impl Producer {
     pub(super) fn push(&mut self, kind: Kind, length: usize, parts: &[&[u8]]) -> Result<bool, TransportError> {
         let record = Record { kind, length };
         let end = self.position + record.cells();
-        if !self.has_room(end + 1)? {
+        if !self.has_room(end)? {
             return Ok(false);
         }
-        let mut skip = 0;
+        let (mut cell, mut filled) = (self.position, 0);
         for part in parts {
-            self.memory.write(Memory::small(self.way), offset(self.position, skip), part);
-            skip += part.len();
+            let mut rest = *part;
+            while !rest.is_empty() {
+                if filled == ROOM {
+                    (cell, filled) = (cell + 1, 0);
+                }
+                let (near, far) = rest.split_at(rest.len().min(ROOM - filled));
+                self.memory.fill(self.way, cell, filled, near);
+                filled += near.len();
+                rest = far;
+            }
         }
-        self.memory.cell(self.way, end).store(0, Ordering::Relaxed);
-        // Pairs with the load in `Consumer::peek`: who sees the word sees the bytes, and the zero behind them.
+        for cell in self.position + 1..end {
+            self.memory.cell(self.way, cell).store(word(cell, REST, 0), Ordering::Relaxed);
+        }
+        // Pairs with the load in `Consumer::peek`: who sees the word sees the bytes.
         self.memory.cell(self.way, self.position).store(record.word(self.position), Ordering::Release);
         self.position = end;
         Ok(true)
@@ -149,18 +175,21 @@ impl Consumer {
         Self { memory, way, position: 0 }
     }
 
-    /// Whether a record has come.
+    /// Whether a record has come, or nonsense.
     pub(super) fn is_ready(&self) -> bool {
-        self.memory.cell(self.way, self.position).load(Ordering::Relaxed) != 0
+        self.memory.is_ready(self.way, self.position)
+    }
+
+    /// How many cells have been taken out.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// The record that has come.
+    #[inline]
     pub(super) fn peek(&self) -> Result<Option<Record>, TransportError> {
         // Pairs with the store in `Producer::push`.
-        match self.memory.cell(self.way, self.position).load(Ordering::Acquire) {
-            0 => Ok(None),
-            word => Record::read(word, self.position).map(Some),
-        }
+        Record::read(self.memory.cell(self.way, self.position).load(Ordering::Acquire), self.position)
     }
 
     /// Appends the bytes of a record that was peeked at, and takes it out.
@@ -171,7 +200,7 @@ impl Consumer {
 
     /// Appends the bytes of a record that was peeked at.
     pub(super) fn read(&self, record: Record, into: &mut Vec<u8>) {
-        self.memory.read(Memory::small(self.way), offset(self.position, 0), record.length, into);
+        self.memory.gather(self.way, self.position, record.length, into);
     }
 
     /// Takes a record out that was read.

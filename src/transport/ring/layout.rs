@@ -13,6 +13,8 @@ use crate::sys::shared::Mapping;
 
 /// The bytes of a cell: a cache line.
 pub(super) const CELL: usize = 64;
+/// The bytes of a cell behind its word.
+pub(super) const ROOM: usize = CELL - 8;
 /// The cells of a direction: 16 KiB. A power of two, as positions are reduced by a mask.
 pub(super) const CELLS: u64 = 256;
 /// The bytes of a direction's ring for large frames: 1 MiB, which stays in the second-level cache. A power of two.
@@ -157,14 +159,48 @@ impl Memory {
         }
     }
 
-    /// The first word of a cell, which says whether a record begins there.
+    /// The first word of a cell, which says what is in it.
+    #[inline]
     pub(super) fn cell(&self, way: Way, position: u64) -> &AtomicU64 {
+        // SAFETY: at a multiple of 64 bytes; else as in `header`.
+        unsafe { self.cell_start(way, position).cast::<AtomicU64>().as_ref() }
+    }
+
+    #[inline]
+    fn cell_start(&self, way: Way, position: u64) -> NonNull<u8> {
         let (start, _) = Self::small(way);
-        let offset = start + (position % CELLS) as usize * CELL;
-        // SAFETY: a cell lies inside the mapping, at a multiple of 64 bytes; else as in `header`.
-        let word = unsafe { self.0.address().add(offset) };
-        // SAFETY: as above.
-        unsafe { word.cast::<AtomicU64>().as_ref() }
+        // SAFETY: every cell of either direction lies inside the mapping.
+        unsafe { self.0.address().add(start + (position % CELLS) as usize * CELL) }
+    }
+
+    /// Writes into a cell, behind its word and so many bytes.
+    #[inline]
+    pub(super) fn fill(&self, way: Way, position: u64, skip: usize, bytes: &[u8]) {
+        assert!(skip + bytes.len() <= ROOM);
+        // SAFETY: asserted to lie inside the cell.
+        let target = unsafe { self.cell_start(way, position).add(CELL - ROOM + skip) };
+        // SAFETY: as above, and `bytes` are ours; the other process may read or even write there at the same time, which can spoil these bytes but nothing of this process.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len()) };
+    }
+
+    /// Appends `length` bytes out of the cells from `position` on, as they are at this moment, to private memory.
+    #[inline]
+    pub(super) fn gather(&self, way: Way, position: u64, length: usize, into: &mut Vec<u8>) {
+        let cells = length.div_ceil(ROOM);
+        // Whole cells are copied, since that many bytes are copied at once.
+        into.reserve(cells * ROOM);
+        let target: *mut u8 = into.spare_capacity_mut().as_mut_ptr().cast();
+        for cell in 0..cells {
+            // SAFETY: behind a cell's word.
+            let source = unsafe { self.cell_start(way, position + cell as u64).add(CELL - ROOM) };
+            // SAFETY: that much was reserved.
+            let target = unsafe { target.add(cell * ROOM) };
+            // SAFETY: the rest of a cell into reserved memory. The other process may write there meanwhile: then it is its own bytes that are garbled, and nobody
+            // has looked at them yet.
+            unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target, ROOM) };
+        }
+        // SAFETY: that many bytes have just been written behind the present end.
+        unsafe { into.set_len(into.len() + length) };
     }
 
     /// Where the cells of a direction lie.
