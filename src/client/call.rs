@@ -150,15 +150,18 @@ impl Client {
     /// Makes a call and waits for its answer: as long as it takes, or as `timeout` says. Ends within 1 s of the server's death.
     pub fn call(self: &Arc<Self>, request: &mut Request<'_>) -> Result<Returned> {
         self.check_own()?;
-        let begin = Instant::now();
-        let taken = self.take_link(request.timeout.map(|timeout| begin + timeout));
+        // The clock is looked at only where it matters: a look costs a twentieth of a call.
+        let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
+        let taken = self.take_link(deadline);
         let (link, after) = taken.map_err(|error| match (error, request.timeout) {
             // The handshake had no more time than the call.
-            (Error::Authentication { .. }, Some(after)) if begin.elapsed() >= after => Error::Timeout { after },
+            (Error::Authentication { .. }, Some(after)) if deadline.is_some_and(|end| end <= Instant::now()) => {
+                Error::Timeout { after }
+            }
             (error, _) => error,
         })?;
         let mut exchange = Exchange { client: self, link, request: RequestId(0) };
-        let result = exchange.run(request, after, begin);
+        let result = exchange.run(request, after, deadline);
         exchange.finish(result)
     }
 
@@ -217,22 +220,24 @@ impl Client {
     }
 
     /// A connection, and how many notices the next request comes after.
-    pub(super) fn take_link(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(Link, u64)> {
-        let (pooled, flushed) = {
-            let mut state = self.state();
-            let pooled = state.pool.take();
-            (pooled.map(|link| (link, state.notices.said())), state.notices.flush())
-        };
-        if !flushed {
-            // The server lets the call wait for all that was said before it.
+    pub(super) fn take_link(self: &Arc<Self>, deadline: Option<Instant>) -> Result<(Box<Link>, u64)> {
+        self.flush_notices();
+        let idle = self.hot.take().or_else(|| self.state().pool.take());
+        let link = idle.map_or_else(
+            || {
+                let handshake = Instant::now() + self.route.handshake_time.min(HANDSHAKE_TIME);
+                self.open(deadline.map_or(handshake, |deadline| deadline.min(handshake)))
+            },
+            Ok,
+        );
+        Ok((link?, self.told.said()))
+    }
+
+    /// Sees to it that what was said before a call leaves before it, if there is anything left; the server lets the call wait for all of it.
+    pub(super) fn flush_notices(self: &Arc<Self>) {
+        if self.told.is_busy() && !self.state().notices.flush() {
             keeper::keep(self);
         }
-        if let Some(pooled) = pooled {
-            return Ok(pooled);
-        }
-        let handshake = Instant::now() + self.route.handshake_time.min(HANDSHAKE_TIME);
-        let link = self.open(deadline.map_or(handshake, |deadline| deadline.min(handshake)))?;
-        Ok((link, self.state().notices.said()))
     }
 }
 
@@ -252,14 +257,18 @@ impl From<Error> for Broken {
 
 struct Exchange<'a> {
     client: &'a Arc<Client>,
-    link: Link,
+    link: Box<Link>,
     request: RequestId,
 }
 
 impl Exchange<'_> {
-    fn run(&mut self, request: &mut Request<'_>, after: u64, begin: Instant) -> std::result::Result<Returned, Broken> {
-        self.send(request, after, begin)?;
-        let deadline = request.timeout.map(|timeout| begin + timeout);
+    fn run(
+        &mut self,
+        request: &mut Request<'_>,
+        after: u64,
+        deadline: Option<Instant>,
+    ) -> std::result::Result<Returned, Broken> {
+        self.send(request, after)?;
         if let Some(returned) = self.wait(deadline)? {
             return Ok(returned);
         }
@@ -277,15 +286,15 @@ impl Exchange<'_> {
         }
     }
 
-    fn send(&mut self, request: &mut Request<'_>, after: u64, now: Instant) -> std::result::Result<(), Broken> {
+    fn send(&mut self, request: &mut Request<'_>, after: u64) -> std::result::Result<(), Broken> {
         let tokens = request.tokens(self.client)?;
         self.request = self.link.tally.next_request();
-        let Link { stream, upgrade, wait, .. } = &mut self.link;
-        wait.give_way(stream.receiver.hints(), now);
+        let Link { stream, upgrade, wait, .. } = &mut *self.link;
+        wait.give_way(stream.receiver.hints());
         stream.receiver.tell(Hints::of_client());
-        let called = upgrade.call(now, request.size(), &mut stream.sender);
+        let called = upgrade.call(request.size(), &mut stream.sender);
         called.map_err(|error| self.broken(&error))?;
-        let Link { stream, tally, head, .. } = &mut self.link;
+        let Link { stream, tally, head, .. } = &mut *self.link;
         request.write_head(self.request, after, tally.acknowledge(), head);
         let sent = match request.streamed {
             None => request.send(head, &tokens, &mut stream.sender),
@@ -297,7 +306,7 @@ impl Exchange<'_> {
 
     /// Sends a request whose head is written, with large arguments.
     fn stream(&mut self, tokens: &[u8], streamed: Streamed<'_>) -> std::result::Result<Progress, TransportError> {
-        let Link { stream: Connection { receiver, sender }, wait, head, .. } = &mut self.link;
+        let Link { stream: Connection { receiver, sender }, wait, head, .. } = &mut *self.link;
         let Streamed { size, write } = streamed;
         let (mut asleep, mut waits) = (false, 0);
         let mut room = || {
@@ -351,9 +360,9 @@ impl Exchange<'_> {
                 let flushed = self.link.stream.sender.flush();
                 let _: Progress = flushed.map_err(|error| self.broken(&error))?;
             }
-            let Link { stream, upgrade, .. } = &mut self.link;
+            let Link { stream, upgrade, .. } = &mut *self.link;
             let frame = upgrade.next(&mut stream.receiver, &mut stream.sender).map_err(|error| self.broken(&error))?;
-            let Link { stream, wait, .. } = &mut self.link;
+            let Link { stream, wait, .. } = &mut *self.link;
             if let Some(frame) = frame {
                 wait.over();
                 if let Some(returned) = self.read(frame)? {
@@ -373,7 +382,7 @@ impl Exchange<'_> {
 
     /// Sleeps until something comes, or the server ends.
     fn sleep(&mut self, deadline: Option<Instant>) -> std::result::Result<(), Broken> {
-        let Link { stream, .. } = &mut self.link;
+        let Link { stream, .. } = &mut *self.link;
         if stream.sender.backlog() > 0 && !stream.sender.awaits_socket() {
             // Room that was made before the doorbell was asked for.
             let flushed = stream.sender.flush();
@@ -383,11 +392,10 @@ impl Exchange<'_> {
         let interest = if stream.sender.awaits_socket() { Interest::ReadWrite } else { Interest::Read };
         let connection = (stream.receiver.fd(), interest);
         let process = self.client.process.as_ref().map(|process| (process.as_fd(), Interest::Read));
-        let both = [connection, process.unwrap_or(connection)];
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let ready = poll::wait(&both[..1 + usize::from(process.is_some())], timeout);
-        let ready = ready.map_err(|error| Error::io("waiting for a reply", error))?;
-        if ready.get(1).is_some_and(|ready| ready.any()) && !ready.first().is_some_and(|ready| ready.any()) {
+        let ready = poll::wait_each([connection, process.unwrap_or(connection)], timeout);
+        let [connection, process] = ready.map_err(|error| Error::io("waiting for a reply", error))?;
+        if process.any() && !connection.any() {
             // What it had sent before its end is read first.
             if self.link.stream.receiver.is_ready() {
                 return Ok(());
@@ -436,22 +444,23 @@ impl Exchange<'_> {
             Err(Broken::Call(error)) => (Err(error), true),
             Err(Broken::Link(error)) => (Err(error), false),
         };
-        let (unneeded, sent) = {
-            let mut state = client.state();
-            if keep {
-                state.notices.arrived();
-                (state.pool.put(link), true)
-            } else {
-                let lost = ControlNotice::Lost { connection: link.tally.connection, replies: link.tally.replies };
-                let State { notices, ledger, .. } = &mut *state;
-                let sent = notices.say(lost, None, ledger);
-                (Some(link), sent)
+        if keep {
+            if client.told.is_busy() {
+                client.state().notices.arrived();
             }
+            drop(client.keep_link(link));
+            return result;
+        }
+        let lost = ControlNotice::Lost { connection: link.tally.connection, replies: link.tally.replies };
+        let sent = {
+            let mut state = client.state();
+            let State { notices, ledger, .. } = &mut *state;
+            notices.say(lost, None, ledger)
         };
         if !sent {
             keeper::keep(client);
         }
-        drop(unneeded);
+        drop(link);
         result
     }
 }

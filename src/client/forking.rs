@@ -74,7 +74,7 @@ fn child() {
             state.id = id;
             state.watching = false;
             state.notices.become_childs(lifeline);
-            (std::mem::take(&mut state.pool), state.pipeline.take())
+            (std::mem::take(&mut state.pool), state.pipeline.take(), client.hot.take())
         };
         // Pairs with the load in `is_own`, on this thread, the only one.
         client.generation.store(fork::generation(), Ordering::Relaxed);

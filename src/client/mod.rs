@@ -32,8 +32,8 @@ pub use pipeline::{Handle, Pipeline};
 pub use reference::RemoteReference;
 
 use self::ledger::Ledger;
-use self::notices::Notices;
-use self::pool::Pool;
+use self::notices::{Notices, Told};
+use self::pool::{Link, Pool};
 use self::tally::Tally;
 use self::upgrade::Upgrade;
 use crate::address::Address;
@@ -45,6 +45,7 @@ use crate::protocol::{ClientId, ConnectionId, ServerId};
 use crate::sys::fork::{ForkGuard, ForkMutex};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{self, Interest, Ready};
+use crate::sys::slot::Slot;
 use crate::transport::{self, TransportError, Wait, WaitPolicy};
 
 /// How long a thread looks away while another makes the process's first contact with a server.
@@ -75,6 +76,10 @@ pub struct Client {
     max_frame: u64,
     /// Ends when the server's process ends; unknown for a server on another machine.
     process: Option<PidFd>,
+    /// The data connection that was used last, while it is idle.
+    hot: Slot<Link>,
+    /// What calls have to know of the control stream, readable without the state's lock.
+    told: Arc<Told>,
     /// The fork generation of the state, readable without its lock.
     generation: AtomicU64,
     state: ForkMutex<State>,
@@ -118,17 +123,21 @@ impl Client {
         if let Some(known) = Self::known(welcome.server) {
             return Ok(known);
         }
+        let process = connection.sender.peer().pidfd();
+        let notices = Notices::connected(connection);
         let client = Arc::new(Self {
+            hot: Slot::default(),
+            told: notices.told(),
             server: welcome.server,
             address: route.address.to_string().into(),
             route,
             max_frame: welcome.max_frame,
-            process: connection.sender.peer().pidfd(),
+            process,
             generation: AtomicU64::new(crate::sys::fork::generation()),
             state: ForkMutex::new(State {
                 id,
                 ledger: Ledger::default(),
-                notices: Notices::connected(connection),
+                notices,
                 pool: Pool::default(),
                 pipeline: None,
                 next_connection: 1,
@@ -217,7 +226,8 @@ impl Client {
         let dropped = {
             let mut state = self.state();
             state.gone.get_or_insert_with(|| reason.to_owned());
-            (std::mem::take(&mut state.notices), std::mem::take(&mut state.pool), state.pipeline.take())
+            let State { notices, pool, pipeline, .. } = &mut *state;
+            (std::mem::take(notices), std::mem::take(pool), pipeline.take(), self.hot.take())
         };
         drop(dropped);
     }
@@ -298,7 +308,7 @@ impl Client {
     }
 
     /// A data connection, new.
-    fn open(self: &Arc<Self>, deadline: Instant) -> Result<pool::Link> {
+    fn open(self: &Arc<Self>, deadline: Instant) -> Result<Box<Link>> {
         self.ensure_notices(deadline)?;
         let (id, connection) = {
             let mut state = self.state();
@@ -322,7 +332,14 @@ impl Client {
             tracing::debug!(address = %self.address, reason, "no shared memory: connections stay on their sockets");
         }
         let upgrade = Upgrade::new(missing.is_none() && stream.peer().is_local());
-        Ok(pool::Link::new(Tally::new(connection), stream, upgrade, Wait::new(self.route.wait)))
+        Ok(Box::new(Link::new(Tally::new(connection), stream, upgrade, Wait::new(self.route.wait))))
+    }
+
+    /// Keeps a connection for the next call; gives it back, to be dropped without locks, where there are enough.
+    #[must_use = "drop it without locks"]
+    fn keep_link(&self, link: Box<Link>) -> Option<Box<Link>> {
+        let link = self.hot.put(link)?;
+        self.state().pool.put(link)
     }
 
     /// A server that nobody listens for any more is gone; other failures to connect are what they are.

@@ -5,6 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::ledger::Ledger;
@@ -12,6 +13,27 @@ use crate::protocol::ClientId;
 use crate::protocol::notice::{ControlNotice, ServerNotice};
 use crate::sys::poll::{self, Interest};
 use crate::transport::{Connection, Progress};
+
+/// What calls have to know of a control stream.
+#[derive(Default)]
+pub(super) struct Told {
+    said: AtomicU64,
+    busy: AtomicBool,
+}
+
+impl Told {
+    /// How many notices a request that is sent now comes after.
+    pub(super) fn said(&self) -> u64 {
+        // Pairs with the store in `Notices::tell`. One that was said before this call, on whichever thread, is counted; one that is being said may or may not be.
+        self.said.load(Ordering::Acquire)
+    }
+
+    /// Whether the stream is to be [flushed](Notices::flush) before a call, or its answer [matters](Notices::arrived).
+    pub(super) fn is_busy(&self) -> bool {
+        // As above.
+        self.busy.load(Ordering::Acquire)
+    }
+}
 
 /// The control stream of one client.
 #[derive(Default)]
@@ -34,11 +56,25 @@ pub(super) struct Notices {
     wards: Vec<(ClientId, Arc<OwnedFd>)>,
     /// What the server said at its end.
     last_words: Option<String>,
+    told: Arc<Told>,
 }
 
 impl Notices {
     pub(super) fn connected(stream: Connection) -> Self {
         Self { stream: Some(stream), ..Self::default() }
+    }
+
+    /// What is to be known of it without its lock.
+    pub(super) fn told(&self) -> Arc<Told> {
+        Arc::clone(&self.told)
+    }
+
+    /// To be called after every change of what is [told](Told).
+    fn tell(&self) {
+        let backlog = self.stream.as_ref().is_some_and(|stream| stream.sender.backlog() > 0);
+        // Pair with the loads in `Told`.
+        self.told.said.store(self.said, Ordering::Release);
+        self.told.busy.store(backlog || !self.lifelines.is_empty(), Ordering::Release);
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -55,11 +91,6 @@ impl Notices {
         self.connecting = false;
     }
 
-    /// How many notices a request that is sent now comes after.
-    pub(super) fn said(&self) -> u64 {
-        self.said
-    }
-
     /// Connects a forked child: what it holds comes first.
     pub(super) fn connect(&mut self, stream: Connection, ledger: &Ledger) {
         self.stream = Some(stream);
@@ -70,6 +101,7 @@ impl Notices {
         if self.carries_fds() {
             self.arrived();
         }
+        self.tell();
     }
 
     /// The server knows that this process lives by its stream.
@@ -79,6 +111,7 @@ impl Notices {
     pub(super) fn arrived(&mut self) {
         if self.stream.is_some() && !self.lifelines.is_empty() {
             self.lifelines.clear();
+            self.tell();
         }
     }
 
@@ -143,6 +176,7 @@ impl Notices {
             Some(fd) => stream.sender.send_with_fd(&[&frame], fd),
             None => stream.sender.send(&[&frame]),
         };
+        self.tell();
         // A stream that is broken has lost its server, as the next call will find; nothing is owed to it.
         !matches!(sent, Ok(Progress::Pending))
     }
@@ -150,7 +184,12 @@ impl Notices {
     /// Sends what was kept; true if nothing is left.
     pub(super) fn flush(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return true };
-        stream.sender.backlog() == 0 || !matches!(stream.sender.flush(), Ok(Progress::Pending))
+        if stream.sender.backlog() == 0 {
+            return true;
+        }
+        let flushed = stream.sender.flush();
+        self.tell();
+        !matches!(flushed, Ok(Progress::Pending))
     }
 
     /// Whether something is kept and no [keeper](super::keeper) sees to it; the caller is to start one, or to [say that it could not](Self::is_not_kept).
@@ -187,6 +226,7 @@ impl Notices {
         self.kept = false;
         self.said = 0;
         self.connecting = false;
+        self.tell();
     }
 
     /// What the server said at its end, if anything.

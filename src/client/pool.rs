@@ -1,6 +1,7 @@
 //! The data connections of one client: a call takes one out, and puts it back when its reply has been read.
 //!
-//! There are as many as calls were under way at once; the one used last is used next, since its memory is warm.
+//! There are as many as calls were under way at once; the one used last is used next, since its memory is warm. It lies in a [slot](crate::sys::slot) beside this pool, where
+//! it is had without a lock.
 
 use super::tally::Tally;
 use super::upgrade::Upgrade;
@@ -26,19 +27,20 @@ impl Link {
 /// The idle connections.
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: Vec<Link>,
+    #[allow(clippy::vec_box)] // They come out of the slot, and go back into it, as they are.
+    idle: Vec<Box<Link>>,
 }
 
 impl Pool {
     /// The most connections that are kept idle: 64. More would only be needed by as many threads that call at once, and cost the server a descriptor each.
     const MAX_IDLE: usize = 64;
 
-    pub(super) fn take(&mut self) -> Option<Link> {
+    pub(super) fn take(&mut self) -> Option<Box<Link>> {
         self.idle.pop()
     }
 
     /// Keeps a connection for the next call; gives it back to be dropped where there are enough.
-    pub(super) fn put(&mut self, link: Link) -> Option<Link> {
+    pub(super) fn put(&mut self, link: Box<Link>) -> Option<Box<Link>> {
         if self.idle.len() >= Self::MAX_IDLE {
             return Some(link);
         }

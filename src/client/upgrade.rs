@@ -43,15 +43,18 @@ impl Upgrade {
         if allowed { Self::Cold(0, None) } else { Self::Never }
     }
 
-    /// A call with `size` bytes of arguments is about to be made at this moment.
-    pub(super) fn call(&mut self, now: Instant, size: usize, sender: &mut Sender) -> Result<(), TransportError> {
+    /// A call with `size` bytes of arguments is about to be made.
+    #[inline]
+    pub(super) fn call(&mut self, size: usize, sender: &mut Sender) -> Result<(), TransportError> {
         match self {
+            Self::Whole if sender.is_upgraded() => return Ok(()),
             // The server has left the memory, since there were no calls for a while.
-            Self::Whole if !sender.is_upgraded() => *self = Self::Cold(0, None),
-            Self::Asked(asked) if now.saturating_duration_since(*asked) >= PATIENCE => *self = Self::Cold(0, None),
+            Self::Whole => *self = Self::Cold(0, None),
+            Self::Asked(asked) if asked.elapsed() >= PATIENCE => *self = Self::Cold(0, None),
             _ => {}
         }
         let Self::Cold(calls, since) = self else { return Ok(()) };
+        let now = Instant::now();
         let begun = *since.get_or_insert(now);
         *calls += 1 + weight(size);
         if *calls < HOT_CALLS {

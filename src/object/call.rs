@@ -48,7 +48,7 @@ pub struct Call {
     pub replier: Arc<dyn Replier>,
     /// The state of the wait, once it is one.
     pub parked: Option<Arc<Parked>>,
-    /// The target, pinned until the call is answered; `None` for a constructor.
+    /// The target, pinned while the call waits in its queue; whoever runs it has it beside.
     pub entry: Option<Arc<Entry>>,
     /// The method's place in its type's list.
     pub method: usize,

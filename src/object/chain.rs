@@ -30,17 +30,27 @@ pub struct Chain {
     pub depth: u32,
 }
 
-static NEXT: AtomicU64 = AtomicU64::new(1);
+/// How many names a thread takes at once: one at a time would have all threads write to the same word for each call.
+const BLOCK: u64 = 1 << 10;
+
+static NEXT: AtomicU64 = AtomicU64::new(BLOCK);
 
 thread_local! {
+    /// The next name that this thread gives. A multiple of [`BLOCK`] where it has none left.
+    static NAME: Cell<u64> = const { Cell::new(0) };
     static CURRENT: Cell<Option<(Chain, Caller)>> = const { Cell::new(None) };
 }
 
 impl Chain {
     /// A new chain, for a call from outside.
     pub fn start() -> Self {
-        // Pairs with nothing: only the number's uniqueness counts.
-        Self { id: ChainId(NEXT.fetch_add(1, Ordering::Relaxed)), depth: 1 }
+        let mut name = NAME.get();
+        if name.is_multiple_of(BLOCK) {
+            // Pairs with nothing: only the number's uniqueness counts. The first of each block is left out.
+            name = NEXT.fetch_add(BLOCK, Ordering::Relaxed) + 1;
+        }
+        NAME.set(name + 1);
+        Self { id: ChainId(name), depth: 1 }
     }
 
     /// The chain of the method that runs on this thread, one call longer; or a new one where none runs. With the caller on whose behalf it runs.

@@ -3,12 +3,11 @@
 use std::any::{Any, TypeId, type_name};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::answer::Failure;
 use super::entry::Entry;
 use super::invocation::Invocation;
 use super::methods::{Body, MethodInfo, Methods, STR, UNTYPED, VALUE};
+use super::names::Names;
 #[cfg(feature = "python")]
 use super::raised::Raising;
 use super::referent::Referent;
@@ -58,7 +57,7 @@ pub struct Class {
     typeid: Arc<str>,
     referent: TypeId,
     slots: Vec<MethodSlot>,
-    by_name: FxHashMap<&'static str, usize>,
+    names: Names,
     makers: Vec<Maker>,
     bodies: Box<dyn Any + Send + Sync>,
 }
@@ -80,12 +79,10 @@ impl Class {
         let methods = Methods::<T>::of();
         let mut slots = Vec::new();
         let mut bodies = Vec::new();
-        let mut by_name = FxHashMap::default();
         let wrong = |reason: String| Error::Registration { typeid: typeid.to_owned(), reason };
+        let listed: Vec<_> = methods.methods.iter().map(|(info, _)| info.name).collect();
+        let names = Names::new(&listed).map_err(|name| wrong(format!("{} lists {name:?} twice", type_name::<T>())))?;
         for (info, body) in methods.methods {
-            if by_name.insert(info.name, slots.len()).is_some() {
-                return Err(wrong(format!("{} lists {:?} twice", type_name::<T>(), info.name)));
-            }
             let exposed = changes.exposed.as_ref().is_none_or(|names| names.iter().any(|name| name == info.name));
             let returns = changes.returns.iter().find(|(method, _)| method == info.name);
             slots.push(MethodSlot {
@@ -99,7 +96,7 @@ impl Class {
         }
         let named = changes.exposed.iter().flatten().chain(changes.returns.iter().map(|(method, _)| method));
         for name in named {
-            if !by_name.contains_key(name.as_str()) {
+            if names.find(name).is_none() {
                 return Err(wrong(format!("{} has no method {name:?} to expose", type_name::<T>())));
             }
         }
@@ -115,7 +112,7 @@ impl Class {
             typeid: typeid.into(),
             referent: TypeId::of::<T>(),
             slots,
-            by_name,
+            names,
             makers: changes.makers.unwrap_or_else(|| plain().collect()),
             bodies: Box::new(Bodies(bodies)),
         })
@@ -140,7 +137,7 @@ impl Class {
     /// What the errors of a method are in Python, where that was said.
     #[cfg(feature = "python")]
     pub fn raising(&self, method: &str) -> Option<&Raising> {
-        self.slots[*self.by_name.get(method)?].info.raising.as_ref()
+        self.slots[self.names.find(method)?].info.raising.as_ref()
     }
 
     pub(super) fn slot(&self, method: usize) -> Option<&MethodSlot> {
@@ -165,7 +162,7 @@ impl Class {
     /// The place of an exposed method whose types are what the caller thinks, if he thinks any (`signature`; `None` for a call that describes itself).
     pub(super) fn find(&self, name: &str, signature: Option<u32>) -> Result<usize> {
         let typeid = || self.typeid.to_string();
-        let Some(&place) = self.by_name.get(name) else {
+        let Some(place) = self.names.find(name) else {
             return Err(Error::NoSuchMethod { typeid: typeid(), method: name.to_owned(), available: self.exposed() });
         };
         let slot = &self.slots[place];

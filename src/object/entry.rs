@@ -66,18 +66,15 @@ impl Entry {
         }
     }
 
-    /// Runs the call that `call` describes, now or in its turn, and answers it.
-    pub fn dispatch(self: Arc<Self>, mut call: Call, may_block: bool) {
+    /// Runs the call that `call` describes, now or in its turn, and answers it. `table` is this object's.
+    #[inline]
+    pub fn dispatch(self: &Arc<Self>, mut call: Call, table: &Arc<Table>, may_block: bool) {
         let signature = (call.codec == Codec::Bincode).then_some(call.signature);
-        let Some(table) = self.table() else {
-            return call.refuse(&Error::NoSuchObject { object: self.id.0 });
-        };
         match self.class.find(call.name(), signature) {
             Ok(method) => call.method = method,
             Err(error) => return call.refuse(&error),
         }
-        call.entry = Some(Arc::clone(&self));
-        self.object().enter(call, &table, may_block);
+        self.object().enter(self, call, table, may_block);
     }
 
     /// Forgets queued calls that nobody waits for any more.
@@ -167,12 +164,12 @@ impl fmt::Debug for Entry {
 struct Absent;
 
 impl Object for Absent {
-    fn enter(&self, call: Call, _: &Arc<Table>, _: bool) {
+    fn enter(&self, _: &Arc<Entry>, call: Call, _: &Arc<Table>, _: bool) {
         call.refuse(&Error::protocol("a call on an object that is being dropped"));
     }
 
-    fn resume(&self, call: Call, table: &Arc<Table>) {
-        self.enter(call, table, true);
+    fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>) {
+        self.enter(entry, call, table, true);
     }
 
     fn inside(&self) -> Vec<ChainId> {

@@ -30,6 +30,8 @@ use crate::sys::bytes::LARGE;
 /// Users meet it only where they list methods by hand: [`arguments`](Self::arguments) once, then one of the `answer`s once.
 pub struct Invocation<'call> {
     call: &'call mut Call,
+    /// The target; `None` for a constructor.
+    entry: Option<&'call Arc<Entry>>,
     arguments: &'call [u8],
     memory: &'call Memory,
     table: &'call Arc<Table>,
@@ -90,12 +92,13 @@ impl<'call> Invocation<'call> {
     /// `memory` is the [call's](Memory::of).
     pub(super) fn new(
         call: &'call mut Call,
+        entry: Option<&'call Arc<Entry>>,
         memory: &'call Memory,
         table: &'call Arc<Table>,
         target: Target<'call>,
     ) -> Self {
         let arguments = &memory[call.payload.clone()];
-        Self { call, arguments, memory, table, target, answer: None }
+        Self { call, entry, arguments, memory, table, target, answer: None }
     }
 
     /// The answer that was written; `None` where a responder was taken.
@@ -224,7 +227,7 @@ impl<'call> Invocation<'call> {
 
     /// Takes over the answering: the method keeps the responder and returns.
     pub fn responder<R, E>(&mut self) -> Responder<R, E> {
-        Responder::new(self.call)
+        Responder::new(self.call, self.entry.cloned())
     }
 
     /// Says that a [`responder`](Self::responder) was taken.

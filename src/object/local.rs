@@ -83,7 +83,7 @@ impl LocalCall<'_> {
             method: 0,
         };
         // A method that may block goes to a worker even from here: this thread may lead the server.
-        Arc::clone(entry).dispatch(call, false);
+        entry.dispatch(call, &table, false);
         if let Some(answer) = waiting.answered() {
             return Ok(answer);
         }

@@ -32,6 +32,7 @@ pub mod invocation;
 pub mod lease;
 pub mod local;
 pub mod methods;
+mod names;
 pub mod panics;
 pub mod parked;
 pub mod raised;

@@ -85,7 +85,7 @@ impl Inner {
 }
 
 impl<T, E> Responder<T, E> {
-    pub(super) fn new(call: &mut Call) -> Self {
+    pub(super) fn new(call: &mut Call, entry: Option<Arc<Entry>>) -> Self {
         let parked = Arc::clone(call.park());
         let inner = Inner {
             codec: call.codec,
@@ -94,7 +94,7 @@ impl<T, E> Responder<T, E> {
             replier: Arc::clone(&call.replier),
             parked,
             claimed: false,
-            _entry: call.entry.clone(),
+            _entry: entry,
         };
         Self { inner: Some(inner), result: PhantomData }
     }

@@ -22,13 +22,13 @@ use crate::sys::sync::Mutex;
 
 /// A referent of any type, as the table keeps it.
 pub(super) trait Object: Any + Send + Sync {
-    /// Runs the call, now or in its turn; answers it.
+    /// Runs the call of `entry`, which is this object's, now or in its turn; answers it.
     ///
     /// `may_block` says that this thread may run a method that blocks.
-    fn enter(&self, call: Call, table: &Arc<Table>, may_block: bool);
+    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool);
 
     /// Runs, on a thread that may block, a call that has been let in before.
-    fn resume(&self, call: Call, table: &Arc<Table>);
+    fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>);
 
     /// The chains of calls inside.
     fn inside(&self) -> Vec<ChainId>;
@@ -57,20 +57,21 @@ impl<T: Referent> Stored<T> {
     }
 
     /// Runs the call now, or keeps it for its turn.
-    fn enter(&self, call: Call, table: &Arc<Table>, may_block: bool) {
+    #[inline]
+    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool) {
         if T::Store::ADMITS == Admits::All {
-            return self.run(call, table, may_block);
+            return self.run(entry, call, table, may_block);
         }
         let chain = call.chain.id;
-        let mode = call.entry.as_ref().and_then(|entry| self.method(entry.class(), call.method)).map(|m| m.mode);
-        let Some(mode) = mode else {
+        let Some(mode) = self.method(entry.class(), call.method).map(|method| method.mode) else {
             return call.refuse(&Error::protocol("a method that the object's class does not have"));
         };
         let admitted = self.gate.enter(mode, chain, call, |call| {
+            call.entry = Some(Arc::clone(entry));
             call.park();
         });
         if let Some(call) = admitted {
-            self.run(call, table, may_block);
+            self.run(entry, call, table, may_block);
         }
     }
 
@@ -89,31 +90,26 @@ impl<T: Referent> Stored<T> {
     /// Runs a call that has been let in, and then those that its end lets in.
     ///
     /// Where a method waits on this thread for the first, the others go to a worker: they may need what that method holds, which goes on only when this returns.
-    fn run(&self, first: Call, table: &Arc<Table>, mut may_block: bool) {
+    #[inline]
+    fn run(&self, entry: &Arc<Entry>, first: Call, table: &Arc<Table>, may_block: bool) {
         let nested = Chain::is_running();
         let mut admitted = VecDeque::new();
-        let mut next = Some(first);
-        while let Some(call) = next {
-            self.run_one(call, table, may_block, |call| admitted.push_back(call));
+        self.run_one(entry, first, table, may_block, |call| admitted.push_back(call));
+        while let Some(mut call) = admitted.pop_front() {
+            // What has waited says of which entry it is.
+            let Some(entry) = call.entry.take() else { continue };
             // Only the first call was this thread's own; the others must not make it block.
-            may_block = false;
-            next = admitted.pop_front();
-            while nested && let Some(call) = next {
-                self.hand_over(call, table, |call| admitted.push_back(call));
-                next = admitted.pop_front();
+            if nested {
+                let chain = call.chain.id;
+                self.offload(call, &entry, table, || self.gate.leave(chain, |call| admitted.push_back(call)));
+            } else {
+                self.run_one(&entry, call, table, false, |call| admitted.push_back(call));
             }
         }
     }
 
-    /// Gives a call that has been let in to another thread.
-    fn hand_over(&self, call: Call, table: &Arc<Table>, admit: impl FnMut(Call)) {
-        let (chain, Some(entry)) = (call.chain.id, call.entry.clone()) else { return };
-        self.offload(call, &entry, table, || self.gate.leave(chain, admit));
-    }
-
-    fn run_one(&self, call: Call, table: &Arc<Table>, may_block: bool, admit: impl FnMut(Call)) {
+    fn run_one(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool, admit: impl FnMut(Call)) {
         let chain = call.chain.id;
-        let Some(entry) = call.entry.clone() else { return };
         let leave = || {
             if T::Store::ADMITS != Admits::All {
                 self.gate.leave(chain, admit);
@@ -127,10 +123,10 @@ impl<T: Referent> Stored<T> {
             return call.refuse(&Error::protocol("a method that the object's class does not have"));
         };
         if method.blocking && !may_block {
-            return self.offload(call, &entry, table, leave);
+            return self.offload(call, entry, table, leave);
         }
         let mut call = call;
-        let answer = self.invoke(&mut call, method, table);
+        let answer = self.invoke(entry, &mut call, method, table);
         leave();
         if let Some(answer) = answer {
             call.answer(answer);
@@ -147,7 +143,7 @@ impl<T: Referent> Stored<T> {
             Box::new(move || {
                 let call = slot.lock().take();
                 if let Some(call) = call {
-                    entry.object().resume(call, &table);
+                    entry.object().resume(&entry, call, &table);
                 }
             })
         };
@@ -161,13 +157,12 @@ impl<T: Referent> Stored<T> {
     }
 
     /// Runs the method; `None` where it will answer later.
-    fn invoke(&self, call: &mut Call, method: Method<'_, T>, table: &Arc<Table>) -> Option<Answer> {
+    fn invoke(&self, entry: &Arc<Entry>, call: &mut Call, method: Method<'_, T>, table: &Arc<Table>) -> Option<Answer> {
         let Method { body, target, .. } = method;
         let memory = Memory::of(call);
         let (chain, caller) = (call.chain, call.caller);
-        let host = Arc::clone(table.host());
-        let mut invocation = Invocation::new(call, &memory, table, target);
-        let outcome = UserCode::run(&*host, || {
+        let mut invocation = Invocation::new(call, Some(entry), &memory, table, target);
+        let outcome = UserCode::run(&**table.host(), || {
             chain.run(caller, || {
                 panics::caught(|| match body {
                     Body::Shared(method) => Some(self.store.shared(|this| method(this, &mut invocation))),
@@ -276,12 +271,12 @@ impl<T: Referent> std::fmt::Debug for Shared<T> {
 }
 
 impl<T: Referent> Object for SharedInner<T> {
-    fn enter(&self, call: Call, table: &Arc<Table>, may_block: bool) {
-        self.stored.enter(call, table, may_block);
+    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool) {
+        self.stored.enter(entry, call, table, may_block);
     }
 
-    fn resume(&self, call: Call, table: &Arc<Table>) {
-        self.stored.run(call, table, true);
+    fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>) {
+        self.stored.run(entry, call, table, true);
     }
 
     fn inside(&self) -> Vec<ChainId> {

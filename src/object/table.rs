@@ -149,7 +149,7 @@ impl Table {
         let name = maker.name.unwrap_or(constructor);
         let target = Target { typeid, name, parameters: maker.parameters, slot: None };
         let (chain, caller, codec) = (call.chain, call.caller, call.codec);
-        let mut invocation = Invocation::new(call, &memory, self, target);
+        let mut invocation = Invocation::new(call, None, &memory, self, target);
         let made = UserCode::run(&*self.host, || {
             chain.run(caller, || panics::caught(|| (maker.make)(&mut invocation, self, &class)))
         });

@@ -12,6 +12,7 @@ use super::{BaseProxy, Batch, Deferred};
 use crate::client::Request;
 use crate::codec::Codec;
 use crate::error::{CallError, Result};
+use crate::sys::buffer;
 
 /// The deferred twin of a [`BaseProxy`]: its calls return a [`Deferred`] at once.
 ///
@@ -127,7 +128,12 @@ impl<'b> DeferredBase<'b> {
     }
 
     fn send<R: DeserializeOwned + 'static>(&self, codec: Codec, written: Result<Written<'_>>) -> Deferred<R> {
-        Deferred::new(self.proxy.clone(), self.submit(written), move |proxy, answered| answered?.settle(proxy, codec))
+        let (proxy, call) = (self.proxy.clone(), self.submit(written));
+        // A function that keeps nothing needs no memory of its own.
+        match codec {
+            Codec::Bincode => Deferred::new(proxy, call, |proxy, answered| answered?.settle(proxy, Codec::Bincode)),
+            Codec::Value => Deferred::new(proxy, call, |proxy, answered| answered?.settle(proxy, Codec::Value)),
+        }
     }
 
     fn send_fallible<R: DeserializeOwned + 'static, E: DeserializeOwned + 'static>(
@@ -135,9 +141,15 @@ impl<'b> DeferredBase<'b> {
         codec: Codec,
         written: Result<Written<'_>>,
     ) -> Deferred<R, CallError<E>> {
-        Deferred::new(self.proxy.clone(), self.submit(written), move |proxy, answered| {
-            answered?.settle_fallible(proxy, codec)
-        })
+        let (proxy, call) = (self.proxy.clone(), self.submit(written));
+        match codec {
+            Codec::Bincode => {
+                Deferred::new(proxy, call, |proxy, answered| answered?.settle_fallible(proxy, Codec::Bincode))
+            }
+            Codec::Value => {
+                Deferred::new(proxy, call, |proxy, answered| answered?.settle_fallible(proxy, Codec::Value))
+            }
+        }
     }
 
     /// Sends the call, or puts it into the batch. Inside the server, and of an object of Python's, it is made at once, and waited for.
@@ -164,9 +176,13 @@ impl<'b> DeferredBase<'b> {
         };
         let kept = (Arc::clone(reference), carried.clone());
         let handle = match self.batch.and_then(Batch::pipeline) {
-            Some((client, pipeline)) => pipeline.submit(client, &mut request, kept)?,
-            None => reference.client().pipeline()?.submit(reference.client(), &mut request, kept)?,
+            Some((client, pipeline)) => pipeline.submit(client, &mut request, kept),
+            None => {
+                let client = reference.client();
+                client.pipeline().and_then(|pipeline| pipeline.submit(client, &mut request, kept))
+            }
         };
-        Ok(Call::UnderWay(handle))
+        buffer::give(payload);
+        handle.map(Call::UnderWay)
     }
 }

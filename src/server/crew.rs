@@ -69,11 +69,12 @@ pub(super) struct Crew {
 }
 
 static NEXT_TERM: AtomicU64 = AtomicU64::new(1);
-static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     /// The term that this thread leads, or led last.
     static MY_TERM: Cell<u64> = const { Cell::new(0) };
+    /// How many calls this thread has run as a leader; the low half of their numbers, of which the term is the high one.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
     /// The call that this thread runs as a leader, and how deep user code is nested in it.
     static MY_CALL: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
 }
@@ -255,7 +256,7 @@ impl Crew {
             && let Some(core) = self.core.get().and_then(Weak::upgrade)
         {
             // Replies that were left to the end of a turn wait for this call no longer.
-            core.streams.uncork(&core);
+            core.streams.uncork();
         }
         if stuck && !self.pass_lead() {
             tracing::debug!("a long call holds up the server: no thread can take over");
@@ -312,8 +313,8 @@ impl Host for CrewHost {
         let crew = &self.0;
         let (mut call, depth) = MY_CALL.get();
         if depth == 0 && crew.leads() {
-            // Pairs with nothing: only the number's uniqueness counts.
-            call = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
+            CALLS.set(CALLS.get().wrapping_add(1));
+            call = MY_TERM.get() << 32 | u64::from(CALLS.get());
             // Pairs with the load in `tick`.
             crew.busy.store(call, Ordering::Release);
         }
@@ -334,7 +335,7 @@ impl Host for CrewHost {
         let crew = &self.0;
         super::lead::ends_turn();
         if let Some(core) = crew.core.get().and_then(Weak::upgrade) {
-            core.streams.uncork(&core);
+            core.streams.uncork();
         }
         if crew.leads() && !crew.pass_lead() {
             let what = "no thread can serve while this call waits".to_owned();

@@ -9,7 +9,7 @@ use super::timers::Due;
 use crate::sys::heap;
 
 /// What frames of this many bytes leave behind is worth being given back.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// How long nothing large must have come or gone.
 const SILENCE: Duration = Duration::from_secs(1);

@@ -6,8 +6,9 @@
 //!
 //! The lead's own state is locked while the leader looks for work, never while it runs any: a thread that takes over finds the queue as it was left.
 //!
-//! Connections with shared memory are *polled* while they are active; one without a call for [`COLD`] is left to its doorbell, which is its socket. Polling takes no
-//! system call, so while there are frames in memory the sockets are looked at only now and then ([`Lead::interval`]).
+//! Connections with shared memory are *polled* while they are active; one without a call for [`COLD`] is left to its doorbell, which is its socket. Where more clients are
+//! active than there are processors, one of them calls for a while and the others wait for their turns: so the one that was served last is looked at again beside each
+//! other one, and a call costs a glance at two of them, not at all. Polling takes no system call, so while there are frames in memory the sockets are looked at only now and then ([`Lead::interval`]).
 //!
 //! How the leader waits when nothing is there is [`Wait`]'s.
 
@@ -30,7 +31,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::sys::sync::Mutex;
 use crate::sys::{buffer, cpu};
-use crate::transport::{Hints, TransportError, Wait, WaitPolicy};
+use crate::transport::{Glance, Hints, TransportError, Wait, WaitPolicy};
 
 /// How long a connection with shared memory is polled after its last call: polling it costs some nanoseconds, ringing its doorbell microseconds.
 const COLD: Duration = Duration::from_millis(1);
@@ -41,7 +42,11 @@ const KEEPING: u16 = 1000;
 /// After how many frames out of shared memory the clock is looked at.
 const FRAMES: u32 = 32;
 
-/// How many frames of one connection are handled in a row. Others wait as long; but with as many replies to each system call, that is a matter of microseconds.
+/// After how many glances in vain the receiver itself is asked, which tells the client of the room that there is again.
+const GLANCES: u32 = 8;
+
+/// How many frames of one connection are handled in a row. Others wait as long; but with as many replies to each system call, or to each look whether their reader sleeps, that is a matter of
+/// microseconds.
 const TURN: u32 = 32;
 
 thread_local! {
@@ -108,7 +113,7 @@ impl Place {
         self.polled.load(Ordering::SeqCst)
     }
 
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.key.load(Ordering::Relaxed) == NOWHERE
     }
 }
@@ -128,8 +133,11 @@ struct Lead {
     taken: u32,
     /// The connections whose shared memory is polled.
     rings: Vec<Polled>,
-    /// Whose turn it is.
+    /// Whose turn it is, and who was served last.
     turn: usize,
+    hot: usize,
+    /// How many frames of that one were taken in a row, with another behind them; 0 where none is.
+    streak: u32,
     /// Whether they come before the queue, the next time.
     polled_first: bool,
     wait: Wait,
@@ -145,6 +153,11 @@ struct Lead {
 /// A connection whose shared memory is polled.
 struct Polled {
     session: Arc<Session>,
+    glance: Glance,
+    /// Of which of the session's memories.
+    memory: u32,
+    /// How many glances at it were in vain since its last frame.
+    glances: u32,
     /// When it was last seen to have had a frame, and whether it has had one since.
     last: Instant,
     hit: bool,
@@ -241,7 +254,7 @@ impl Streams {
     }
 
     /// Sends all that was left to the end of a turn, whoever's it is.
-    pub(super) fn uncork(&self, core: &Core) {
+    pub(super) fn uncork(&self) {
         // Pairs with the stores in `cork` and below. One that is missed here is seen by its own thread, which left it.
         if !self.any_corked.load(Ordering::Acquire) {
             return;
@@ -251,7 +264,7 @@ impl Streams {
             self.any_corked.store(false, Ordering::Release);
             std::mem::take(&mut *corked)
         };
-        sessions.iter().for_each(|session| session.uncork(core));
+        sessions.iter().for_each(|session| session.uncork());
     }
 
     /// Lets go of all connections.
@@ -271,7 +284,7 @@ impl Streams {
         let mut lead = self.lead.lock();
         loop {
             if lead.frames >= FRAMES {
-                self.look(&mut lead, core);
+                self.look(&mut lead, Instant::now(), core);
             }
             // Sockets and shared memory take turns.
             lead.polled_first = !lead.polled_first;
@@ -298,8 +311,7 @@ impl Streams {
     }
 
     /// Looks at the sockets, if it is time; true if anything came by them.
-    fn look(&self, lead: &mut Lead, core: &Arc<Core>) -> bool {
-        let now = Instant::now();
+    fn look(&self, lead: &mut Lead, now: Instant, core: &Arc<Core>) -> bool {
         lead.frames = 0;
         if now - lead.looked < lead.interval(now) {
             return false;
@@ -314,7 +326,12 @@ impl Streams {
 
     /// Nothing is there to be done: waits for a moment, or until something is.
     fn idle(&self, lead: &mut Lead, core: &Arc<Core>) {
-        if self.look(lead, core) || lead.wait.goes_on(lead.hints()) {
+        let hints = lead.hints();
+        if lead.wait.glances(hints) {
+            return;
+        }
+        let now = Instant::now();
+        if self.look(lead, now, core) || lead.wait.goes_on_at(hints, now) {
             return;
         }
         if !lead.settle(core) {
@@ -373,8 +390,10 @@ impl Lead {
             taken: 0,
             rings: Vec::new(),
             turn: 0,
+            hot: 0,
+            streak: 0,
             polled_first: false,
-            wait: Wait::new(policy),
+            wait: Wait::of_server(policy),
             peer: None,
             looked: now,
             heard: now,
@@ -419,7 +438,7 @@ impl Lead {
                 Ok(None) => {
                     self.warm(&stream);
                     self.taken = 0;
-                    streams.uncork(core);
+                    streams.uncork();
                 }
                 Err(error) => {
                     self.taken = 0;
@@ -433,41 +452,90 @@ impl Lead {
     /// The next frame out of shared memory: connections take turns.
     fn next_polled(&mut self, core: &Arc<Core>) -> Option<Found> {
         let hints = Hints { cpu: cpu::current(), active: self.active() };
+        if self.streak > 0 {
+            let found = self.poll(self.hot, hints, core);
+            if found.is_some() {
+                return found;
+            }
+            self.streak = 0;
+        }
         for _ in 0..self.rings.len() {
             if self.turn >= self.rings.len() {
                 self.turn = 0;
             }
-            let ring = &mut self.rings[self.turn];
-            if ring.session.place().is_gone() {
-                self.rings.swap_remove(self.turn);
-                continue;
+            let turn = self.turn;
+            self.turn += 1;
+            let found = self.poll(turn, hints, core);
+            if found.is_some() {
+                return found;
             }
-            match ring.session.poll(hints, core) {
-                Ok(Some((frame, peer))) => {
-                    ring.hit = true;
-                    self.peer = peer.or(self.peer);
-                    self.wait.over();
-                    self.turn += 1;
-                    return Some(Ok((Stream::Data(Arc::clone(&ring.session)), frame, false)));
-                }
-                Ok(None) => self.turn += 1,
-                Err(error) => {
-                    let ring = self.rings.swap_remove(self.turn);
-                    return Some(Err((Stream::Data(ring.session), error)));
+            if self.hot != turn {
+                let found = self.poll(self.hot, hints, core);
+                if found.is_some() {
+                    return found;
                 }
             }
         }
         None
     }
 
+    /// The next frame of one connection.
+    #[inline]
+    fn poll(&mut self, place: usize, hints: Hints, core: &Arc<Core>) -> Option<Found> {
+        let ring = self.rings.get_mut(place)?;
+        if ring.memory != ring.session.memory()
+            && let Some(glance) = ring.session.glance()
+        {
+            (ring.glance, ring.memory) = (glance, ring.session.memory());
+        }
+        if !ring.glance.is_ready() && !ring.session.needs_attention() {
+            ring.glances += 1;
+            if ring.glances != GLANCES {
+                return None;
+            }
+        }
+        if ring.session.place().is_gone() {
+            self.rings.swap_remove(place);
+            return None;
+        }
+        match ring.session.poll(hints, core) {
+            Ok(Some((frame, peer))) => {
+                (ring.hit, ring.glances) = (true, 0);
+                let goes_on = self.streak + 1 < TURN && ring.glance.is_ready();
+                self.streak = if goes_on { self.streak + 1 } else { 0 };
+                self.hot = place;
+                self.peer = peer.or(self.peer);
+                self.wait.over();
+                Some(Ok((Stream::Data(Arc::clone(&ring.session)), frame, goes_on)))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                let ring = self.rings.swap_remove(place);
+                Some(Err((Stream::Data(ring.session), error)))
+            }
+        }
+    }
+
     /// Polls a connection from now on, if it has shared memory; whether it has.
     fn warm(&mut self, stream: &Stream) -> bool {
         let Stream::Data(session) = stream else { return false };
-        let upgraded = session.is_upgraded();
-        if upgraded && !session.place().polled.swap(true, Ordering::SeqCst) {
-            self.rings.push(Polled { session: Arc::clone(session), last: self.looked, hit: true });
+        if !session.is_upgraded() {
+            return false;
         }
-        upgraded
+        if !session.place().polled.swap(true, Ordering::SeqCst) {
+            // A receiver whose process is another one has none, and no leader.
+            let Some(glance) = session.glance() else { return true };
+            let memory = session.memory();
+            self.rings.push(Polled {
+                session: Arc::clone(session),
+                glance,
+                memory,
+                glances: 0,
+                last: self.looked,
+                hit: true,
+            });
+        }
+        true
     }
 
     /// Leaves those to their doorbells that have had no frame for a while.
@@ -557,19 +625,16 @@ pub(super) fn lead(core: &Arc<Core>) {
             Some((Stream::Data(session), frame, goes_on)) => {
                 Heap::passed(core, frame.len());
                 HAS_TURN.set(if goes_on { Arc::as_ptr(&session) } else { ptr::null() });
-                if let Err(error) = session.handle(frame, core) {
-                    tracing::warn!(client = %session.record().id(), %error, "a client broke the protocol");
-                    session.close(core);
-                }
+                session.handle(frame, core);
                 ends_turn();
                 if !goes_on {
-                    core.streams.uncork(core);
+                    core.streams.uncork();
                 }
             }
-            None => {}
+            None => core.streams.uncork(),
         }
     }
     buffer::keep_all(false);
     buffer::trim();
-    core.streams.uncork(core);
+    core.streams.uncork();
 }

@@ -3,8 +3,9 @@
 //! Requests are read by the leader; replies are sent by whoever has them, without ever waiting: what the socket does not take is kept, and beyond
 //! [`MAX_BACKLOG`] no further requests are read until the client has caught up.
 
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use rustc_hash::FxHashMap;
 use super::commands;
 use super::core::{Admission, Core, RingAdmission};
 use super::delivery::Deliveries;
-use super::heap::Heap;
+use super::heap::{self, Heap};
 use super::lead::{self, Place, Stream};
 use super::record::{Aftermath, Record};
 use super::timers::{Due, TimerKey};
@@ -30,11 +31,11 @@ use crate::protocol::notice::{DataNotice, LinkNotice};
 use crate::protocol::reply::ReplyHead;
 use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
-use crate::protocol::{ConnectionId, ObjectId, RequestId, Token};
+use crate::protocol::{ConnectionId, ObjectId, RequestId, ServerId, Token};
 use crate::sys::buffer;
 use crate::sys::bytes::{Bytes, LARGE};
 use crate::sys::sync::Mutex;
-use crate::transport::{Hints, Progress, Receiver, Ring, Sender, TransportError};
+use crate::transport::{Glance, Hints, Progress, Receiver, Ring, Sender, TransportError};
 
 /// How long after its last call a connection's shared memory is given up: making it again costs some 100 µs, and 100 µs more for each MiB of large messages.
 const COOLING: Duration = Duration::from_secs(1);
@@ -75,6 +76,17 @@ struct Told {
     arrived: Vec<PutBack>,
 }
 
+/// A request that was read, beside the frame that it lies in.
+struct Arrived {
+    head: RequestHead,
+    codec: Codec,
+    name: Range<usize>,
+    payload: Range<usize>,
+    /// The proxies among the arguments; or why they can't be had.
+    carried: Result<Vec<Carried>>,
+    frame: Vec<u8>,
+}
+
 /// A frame out of shared memory, and what the client told of itself beside it.
 pub(super) type Polled = (Vec<u8>, Option<Hints>);
 
@@ -84,6 +96,9 @@ pub(super) struct Session {
     core: Weak<Core>,
     record: Arc<Record>,
     connection: ConnectionId,
+    /// The server, and the largest frame that it sends: kept here for each reply.
+    server: ServerId,
+    max_frame: u64,
     place: Place,
     inbound: Mutex<Receiver>,
     /// Held while the connection is closed and what follows from that is settled.
@@ -96,6 +111,8 @@ pub(super) struct Session {
     shelved: AtomicBool,
     /// Whether frames go through shared memory, which the leader then polls.
     upgraded: AtomicBool,
+    /// How many memories it has had.
+    memories: AtomicU32,
     /// Whether a timer is set that looks after the shared memory.
     cooling: AtomicBool,
     /// Whether replies are kept until there is room for them in shared memory.
@@ -122,6 +139,8 @@ impl Session {
             core: Arc::downgrade(core),
             record,
             connection,
+            server: core.table.server(),
+            max_frame: core.settings.max_frame,
             place: Place::default(),
             inbound: Mutex::new(receiver),
             closing: Mutex::new(()),
@@ -129,6 +148,7 @@ impl Session {
             holds: AtomicBool::new(false),
             shelved: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            memories: AtomicU32::new(0),
             cooling: AtomicBool::new(false),
             backlogged: AtomicBool::new(false),
             outbound: Mutex::new(Outbound {
@@ -223,7 +243,7 @@ impl Session {
                 outbound.told = false;
                 (outbound.offered, outbound.ring) = (Some(Box::new(ring)), Some(admission));
                 let sent = outbound.sender.send_with_fd(&[LinkNotice::Offer.frame()], fd);
-                self.after_sending(&outbound, sent, core);
+                self.after_sending(&outbound, sent);
             }
             Err(error) if !told => {
                 tracing::debug!(%client, %error, "no shared memory: a connection stays on its socket");
@@ -243,6 +263,7 @@ impl Session {
         let _: Progress = outbound.sender.send(&[LinkNotice::Leaves.frame()])?;
         outbound.sender.upgrade(outgoing);
         inbound.upgrade(incoming);
+        self.memories.fetch_add(1, Ordering::Relaxed);
         // Pairs with the loads in `is_upgraded`.
         self.upgraded.store(true, Ordering::Release);
         Ok(())
@@ -252,6 +273,28 @@ impl Session {
     pub(super) fn is_upgraded(&self) -> bool {
         // Pairs with the store in `follow`.
         self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// A way to look whether a frame has come through shared memory.
+    pub(super) fn glance(&self) -> Option<Glance> {
+        self.inbound.lock().glance()
+    }
+
+    /// Which of its memories it has: one that it left is of no more use to glance at. Changed by the leader.
+    #[inline]
+    pub(super) fn memory(&self) -> u32 {
+        self.memories.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`poll`](Self::poll) has something to do that a glance at the shared memory does not show.
+    #[inline]
+    pub(super) fn needs_attention(&self) -> bool {
+        // As in `poll`.
+        self.backlogged.load(Ordering::Acquire)
+            || self.holds.load(Ordering::Acquire)
+            || self.is_shelved()
+            || self.place.is_gone()
+            || !self.is_upgraded()
     }
 
     /// The next frame out of shared memory, and what the client tells of itself; what is kept goes out first, as far as there is room. `hints` are told to the client.
@@ -377,24 +420,38 @@ impl Session {
         self.shelved.load(Ordering::Acquire)
     }
 
-    /// Takes a frame in; an error ends the connection.
-    pub(super) fn handle(self: &Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) -> Result<()> {
-        if frame.first() != Some(&REQUEST) {
-            match DataNotice::read(&frame)? {
-                // Taken in where it was read.
-                DataNotice::Acknowledge { .. } | DataNotice::Decline { .. } => self.settle_told(),
-                DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
-                DataNotice::Wish => self.offer(core),
-                DataNotice::Declines => {
-                    let mut outbound = self.outbound.lock();
-                    if outbound.offered.take().is_some() {
-                        outbound.ring = None;
-                    }
-                }
-                DataNotice::Leaves => return Err(Error::protocol("a client that has left the socket left it again")),
+    /// Takes a frame in; one that breaks the protocol ends the connection.
+    pub(super) fn handle(self: Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) {
+        let taken = if frame.first() == Some(&REQUEST) { self.arrive(frame, core) } else { self.notice(&frame, core) };
+        match taken {
+            Ok(Some(arrived)) => self.call(arrived, core),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(client = %self.record.id(), %error, "a client broke the protocol");
+                self.close(core);
             }
-            return Ok(());
         }
+    }
+
+    fn notice(self: &Arc<Self>, frame: &[u8], core: &Arc<Core>) -> Result<Option<Arrived>> {
+        match DataNotice::read(frame)? {
+            // Taken in where it was read.
+            DataNotice::Acknowledge { .. } | DataNotice::Decline { .. } => self.settle_told(),
+            DataNotice::Cancel { request } => self.cancel(request, &Error::Cancelled),
+            DataNotice::Wish => self.offer(core),
+            DataNotice::Declines => {
+                let mut outbound = self.outbound.lock();
+                if outbound.offered.take().is_some() {
+                    outbound.ring = None;
+                }
+            }
+            DataNotice::Leaves => return Err(Error::protocol("a client that has left the socket left it again")),
+        }
+        Ok(None)
+    }
+
+    /// Reads a request; `None` where it has to wait for notices.
+    fn arrive(self: &Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) -> Result<Option<Arrived>> {
         let request = Request::read(&frame)?;
         let head = request.head;
         if head.acknowledged > 0 {
@@ -402,38 +459,48 @@ impl Session {
         }
         if head.after > self.record.notices() && !self.catch_up(head.after, core) {
             self.hold(head.after, frame, core);
-            return Ok(());
+            return Ok(None);
         }
         let codec = Codec::from_byte(head.codec).ok_or_else(|| Error::protocol("an unknown codec"))?;
-        let carried = self.carry(&request, core);
+        let carried = if request.tokens.len() == 0 { Ok(Vec::new()) } else { self.carry(&request, core) };
         // All of it lies inside the frame that it was read from.
         let range = |part: &[u8]| {
             let start = part.as_ptr() as usize - frame.as_ptr() as usize;
             start..start + part.len()
         };
         let (name, payload) = (range(request.method.as_bytes()), range(request.payload));
+        Ok(Some(Arrived { head, codec, name, payload, carried, frame }))
+    }
+
+    /// Makes the call that a request asks for.
+    #[inline]
+    fn call(self: Arc<Self>, arrived: Arrived, core: &Arc<Core>) {
+        let Arrived { head, codec, name, payload, carried, frame } = arrived;
         let now_and = |timeout: u32| Instant::now() + Duration::from_millis(timeout.into());
+        let (carried, refusal) = match carried {
+            Ok(carried) => (carried, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let call = Call {
             name,
             payload,
             codec,
             signature: head.signature,
-            carried: Vec::new(),
+            carried,
             caller: Caller { client: Some(self.record.id()), thread: head.thread },
             chain: Chain::start(),
             deadline: (head.timeout_ms > 0).then(|| now_and(head.timeout_ms)),
             request: head.request,
-            replier: Arc::clone(self) as Arc<dyn Replier>,
+            replier: self as Arc<dyn Replier>,
             parked: None,
             entry: None,
             method: 0,
             frame,
         };
-        match carried {
-            Ok(carried) => Self::run(Call { carried, ..call }, head.object, core),
-            Err(error) => call.refuse(&error),
+        match refusal {
+            None => Self::run(call, head.object, core),
+            Some(error) => call.refuse(&error),
         }
-        Ok(())
     }
 
     /// Keeps a call, and with it all that the connection brings later, until the client's notices up to that number have been settled: they are on their way on
@@ -456,6 +523,7 @@ impl Session {
         core.streams.interest(&self.place, outbound.sender.fd(), reading, outbound.sender.awaits_socket());
     }
 
+    #[inline]
     fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
         core.count_call();
         if object == ObjectId::SERVER {
@@ -467,7 +535,7 @@ impl Session {
             return;
         }
         match core.table.find(object) {
-            Ok(entry) => entry.dispatch(call, false),
+            Ok(entry) => entry.dispatch(call, &core.table, false),
             Err(error) => call.refuse(&error),
         }
     }
@@ -578,23 +646,25 @@ impl Session {
     }
 
     /// Sends the replies that were left to the end of the connection's turn.
-    pub(super) fn uncork(&self, core: &Core) {
+    pub(super) fn uncork(&self) {
         let mut outbound = self.outbound.lock();
         outbound.corked = false;
-        if !outbound.closed && outbound.sender.backlog() > 0 {
+        if !outbound.closed && outbound.sender.has_more() {
             let sent = outbound.sender.flush();
-            self.after_sending(&outbound, sent, core);
+            self.after_sending(&outbound, sent);
         }
     }
 
     /// What the socket did not take goes out when it is writable again; if that is much, no further requests are read until then.
-    fn after_sending(&self, outbound: &Outbound, sent: Result<Progress, TransportError>, core: &Core) {
-        if matches!(sent, Ok(Progress::Pending)) {
+    fn after_sending(&self, outbound: &Outbound, sent: Result<Progress, TransportError>) {
+        if matches!(sent, Ok(Progress::Pending))
+            && let Some(core) = self.core.upgrade()
+        {
             if outbound.sender.backlog() > MAX_BACKLOG {
                 self.shelved.store(true, Ordering::Release);
             }
             if !self.is_upgraded() || outbound.sender.awaits_socket() {
-                self.watch(outbound, core);
+                self.watch(outbound, &core);
             }
             if self.is_upgraded() {
                 // Pairs with the loads in `poll` and `settle`. The leader is told where it does not look by itself.
@@ -609,21 +679,21 @@ impl Session {
     }
 
     /// Writes a reply, or says why it can't be sent.
-    fn send(&self, request: RequestId, answer: Answer, core: &Core) -> Result<(), Unsent> {
+    fn send(&self, request: RequestId, answer: Answer) -> Result<(), Unsent> {
         let Answer { status, mut payload, body, carried, put_back } = answer;
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return Err(Unsent { put_back, too_large: None });
         }
-        let server = core.table.server();
+        let server = self.server;
         let entries: Vec<_> = carried.iter().filter(|carried| carried.token.server == server).collect();
         let entries: Vec<_> = entries.into_iter().filter_map(Carried::kept::<Entry>).collect();
         let mut head = buffer::take();
         let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
         ReplyHead { request, status, moves: put_back.is_some() }.write(tokens, &mut head);
         carried.iter().for_each(|carried| carried.write(server, &mut head));
-        let (size, limit) =
-            ((head.len() + payload.len() + body.as_ref().map_or(0, |body| body.len())) as u64, core.settings.max_frame);
+        let length = payload.len() + body.as_ref().map_or(0, |body| body.len());
+        let (size, limit) = ((head.len() + length) as u64, self.max_frame);
         if size > limit || carried.len() > usize::from(u16::MAX) {
             buffer::give(head);
             return Err(Unsent { put_back, too_large: Some((size, limit)) });
@@ -634,24 +704,24 @@ impl Session {
         if let Some(body) = body {
             head.extend_from_slice(&payload);
             let sent = outbound.sender.send_body(&head, &mut body.into());
-            self.after_sending(&outbound, sent, core);
+            self.after_sending(&outbound, sent);
         } else if payload.len() >= LARGE {
             let mut body = std::mem::take(&mut payload).into();
             let sent = outbound.sender.send_body(&head, &mut body);
-            self.after_sending(&outbound, sent, core);
+            self.after_sending(&outbound, sent);
             if let Bytes::Own(rest) = body {
                 payload = rest;
             }
-        } else if lead::has_turn(self) && !self.is_upgraded() {
+        } else if lead::has_turn(self) {
             let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
             if !std::mem::replace(&mut outbound.corked, true)
-                && let Some(me) = self.me.upgrade()
+                && let (Some(me), Some(core)) = (self.me.upgrade(), self.core.upgrade())
             {
                 core.streams.cork(me);
             }
         } else {
             let sent = outbound.sender.send(&[&head, &payload]);
-            self.after_sending(&outbound, sent, core);
+            self.after_sending(&outbound, sent);
         }
         drop(outbound);
         buffer::give(head);
@@ -670,16 +740,20 @@ struct Unsent {
 
 impl Replier for Session {
     fn reply(&self, request: RequestId, answer: Answer) {
-        let Some(core) = self.core.upgrade() else { return };
-        Heap::passed(&core, answer.payload.len());
-        if let Err(Unsent { put_back, too_large }) = self.send(request, answer, &core) {
+        let size = answer.payload.len();
+        if size >= heap::LARGE
+            && let Some(core) = self.core.upgrade()
+        {
+            Heap::passed(&core, size);
+        }
+        if let Err(Unsent { put_back, too_large }) = self.send(request, answer) {
             if let Some(put_back) = put_back {
                 panics::quietly(put_back);
             }
             if let Some((size, limit)) = too_large {
                 let error = Error::FrameTooLarge { size, limit };
                 // An error is small: it fits.
-                let _ = self.send(request, Answer::refused(&error), &core);
+                let _ = self.send(request, Answer::refused(&error));
             }
         }
     }

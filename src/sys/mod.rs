@@ -25,6 +25,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod shared;
+pub mod slot;
 pub mod socket;
 pub mod sync;
 pub mod thread;

@@ -70,6 +70,19 @@ pub fn wait(fds: &[(BorrowedFd<'_>, Interest)], timeout: Option<Duration>) -> io
     Ok(polled.iter().map(readiness).collect())
 }
 
+/// As [`wait`], for a number of descriptors that is known: without taking memory.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_each<const N: usize>(
+    fds: [(BorrowedFd<'_>, Interest); N],
+    timeout: Option<Duration>,
+) -> io::Result<[Ready; N]> {
+    let mut polled = fds.map(|(fd, interest)| PollFd::new(fd, interest.flags()));
+    wait_polled(&mut polled, timeout)?;
+    Ok(polled.each_ref().map(readiness))
+}
+
 /// As [`wait`], for one descriptor.
 ///
 /// # Errors
@@ -112,8 +125,10 @@ mod tests {
         assert_eq!(wait_one(&near, Interest::Read, NOW).unwrap(), Ready::default());
         assert!(wait_one(&near, Interest::Write, NOW).unwrap().writable);
         far.write_all(b"x").unwrap();
-        let ready = wait(&[(far.as_fd(), Interest::Read), (near.as_fd(), Interest::Read)], None).unwrap();
+        let both = [(far.as_fd(), Interest::Read), (near.as_fd(), Interest::Read)];
+        let ready = wait(&both, None).unwrap();
         assert_eq!((ready[0].any(), ready[1].readable), (false, true));
+        assert_eq!(wait_each(both, None).unwrap()[..], ready);
         drop(far);
         assert!(wait_one(&near, Interest::HangUp, None).unwrap().hung_up);
     }

@@ -48,7 +48,7 @@ pub use error::TransportError;
 pub use listener::Listener;
 pub use peer::Peer;
 pub use receiver::Receiver;
-pub use ring::{Hints, Ring};
+pub use ring::{Glance, Hints, Ring};
 pub use sender::{Progress, Sender, Write};
 pub use wait::{Wait, WaitPolicy};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::TransportError;
 use super::frame::{Header, MAX_HEADER};
-use super::ring::{Hints, Incoming};
+use super::ring::{Glance, Hints, Incoming};
 use super::socket::{Socket, is_end};
 use super::{Sender, frames};
 use crate::sys::buffer;
@@ -195,6 +195,11 @@ impl Receiver {
             sender.leave();
         }
         leaves
+    }
+
+    /// A way to look whether there is a frame, where frames come through shared memory.
+    pub fn glance(&self) -> Option<Glance> {
+        self.ring.as_ref().filter(|_| self.socket.check().is_ok()).map(|ring| ring.glance())
     }
 
     /// Whether frames come through shared memory.

@@ -7,12 +7,18 @@
 //! | state | what is done | until |
 //! | --- | --- | --- |
 //! | look | the caller of [`Wait`] looks | something is there |
-//! | pause | `pause`, a few times | [`Pace::pause`] is over; never on the other side's processor |
+//! | pause | `pause`, once; the clock is looked at only after the first [`Pace::glances`] | [`Pace::pause`] is over; never on the other side's processor |
 //! | yield | `sched_yield` | [`Pace::linger`] is over, or as many were done as [`Pace::crowded_yields`] where there are more processes than processors |
 //! | park | the caller sleeps | it is woken |
 //!
+//! Where there are more processes than processors, clients take turns: the one whose turn it is calls and pauses as if it were alone with the server, and only the
+//! end of its [turn](Pace::turn) hands its processor to the next. To yield at each wait would cost a change of processes for each call, several times its price.
+//!
+//! Two who wait for each other on *one* processor while others are to be had pay two changes of processes for each call. The system does not see that: each of them is idle half of the time, and
+//! neither waits for a processor. So after [`Pace::together`] such waits in a row one of them leaves: once, and free to be put back.
+//!
 //! Strangers who keep the processors busy turn each yield into milliseconds. After one that took longer than [`Pace::slow_yield`] and brought nothing,
-//! pausing takes the place of yielding for a while that doubles from [`Pace::rest`] to [`Pace::longest_rest`].
+//! pausing takes the place of yielding for a while that doubles from [`Pace::rest`] to [`Pace::longest_rest`]. (Among clients that take turns a long yield is no sign of strangers.)
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +41,8 @@ pub enum WaitPolicy {
 /// The numbers behind a [`WaitPolicy`].
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
+    /// How many looks to begin with, with nothing but a `pause` between them: most answers come within them, and a look at the clock costs as much as four.
+    pub glances: u32,
     /// How long to poll before the first yield.
     pub pause: Duration,
     /// How long to look in all before sleeping: about what being woken costs.
@@ -47,6 +55,12 @@ pub struct Pace {
     pub rest: Duration,
     /// And at most.
     pub longest_rest: Duration,
+    /// After how many waits in a row on the other side's processor to leave it; 0 for never. The server has twice the patience: one of both is enough.
+    pub together: u32,
+    /// The same for a client where there are more active processes than processors, and the server stays where it is: it is best off alone.
+    pub crowded_together: u32,
+    /// How long to stay then.
+    pub stay: Duration,
     /// For how long a client may call in a row where there are more active processes than processors, before it yields: a millisecond divided by the number of
     /// clients, within these limits. Less would cost calls, more would let the others wait.
     pub turn: [Duration; 2],
@@ -57,27 +71,42 @@ impl WaitPolicy {
     pub fn pace(self) -> Pace {
         let micros = Duration::from_micros;
         let balanced = Pace {
+            glances: 32,
             pause: micros(2),
             linger: micros(50),
             crowded_yields: 64,
             slow_yield: micros(2_000),
             rest: micros(20_000),
             longest_rest: micros(1_000_000),
+            together: 16,
+            crowded_together: 3,
+            stay: micros(2_000),
             turn: [micros(20), micros(100)],
         };
         match self {
             Self::Balanced => balanced,
-            Self::LowLatency => Pace { pause: micros(20), linger: micros(1_000), crowded_yields: 1024, ..balanced },
-            Self::PowerSave => Pace { pause: Duration::ZERO, linger: Duration::ZERO, ..balanced },
+            Self::LowLatency => {
+                Pace { glances: 256, pause: micros(20), linger: micros(1_000), crowded_yields: 1024, ..balanced }
+            }
+            Self::PowerSave => Pace {
+                glances: 0,
+                together: 0,
+                crowded_together: 0,
+                pause: Duration::ZERO,
+                linger: Duration::ZERO,
+                ..balanced
+            },
         }
     }
 }
 
 /// One side's waiting: kept between waits for what it has learnt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Wait {
     pace: Pace,
-    /// When this wait began; `None` while nobody waits.
+    /// How many looks this wait has had, as far as that matters.
+    glances: u32,
+    /// When this wait began, at the clock; `None` while nobody waits.
     since: Option<Instant>,
     /// How many yields this wait has had.
     yields: u32,
@@ -85,6 +114,9 @@ pub struct Wait {
     yielded: Option<Instant>,
     /// Until when no more yields are done, and how long that was made.
     rests: Option<(Instant, Duration)>,
+    /// How many waits in a row began on the other side's processor, and when this side last left it.
+    together: u32,
+    left: Option<Instant>,
     /// When this client last gave way to the others.
     gave_way: Option<Instant>,
 }
@@ -92,11 +124,31 @@ pub struct Wait {
 impl Wait {
     /// Nobody waits yet.
     pub fn new(policy: WaitPolicy) -> Self {
-        Self { pace: policy.pace(), since: None, yields: 0, yielded: None, rests: None, gave_way: None }
+        Self {
+            pace: policy.pace(),
+            glances: 0,
+            since: None,
+            yields: 0,
+            yielded: None,
+            rests: None,
+            together: 0,
+            left: None,
+            gave_way: None,
+        }
+    }
+
+    /// As [`new`](Self::new), for the server.
+    pub fn of_server(policy: WaitPolicy) -> Self {
+        let mut wait = Self::new(policy);
+        wait.pace.together *= 2;
+        wait.pace.crowded_together = 0;
+        wait
     }
 
     /// Something has come: the next wait is another.
+    #[inline]
     pub fn over(&mut self) {
+        self.glances = 0;
         self.since = None;
         self.yields = 0;
         self.yielded = None;
@@ -105,13 +157,37 @@ impl Wait {
     /// Nothing was there at the last look: waits for a moment. False when it is time to sleep.
     ///
     /// `peer` is what is known of the other side, in shared memory.
+    #[inline]
     pub fn goes_on(&mut self, peer: Option<Hints>) -> bool {
+        self.glances(peer) || self.goes_on_at(peer, Instant::now())
+    }
+
+    /// The beginning of a wait: true where it is worth another look, without a look at the clock.
+    #[inline]
+    pub fn glances(&mut self, peer: Option<Hints>) -> bool {
+        let glances = self.glances < self.pace.glances && peer.is_some_and(|peer| peer.cpu != cpu::current());
+        if glances {
+            self.glances += 1;
+            self.together = 0;
+            std::hint::spin_loop();
+        }
+        glances
+    }
+
+    /// The rest of it, at this time.
+    pub fn goes_on_at(&mut self, peer: Option<Hints>, now: Instant) -> bool {
         if self.pace.linger.is_zero() {
             return false;
         }
-        let now = Instant::now();
+        if self.since.is_none()
+            && let Some(peer) = peer
+            && peer.cpu == cpu::current()
+        {
+            self.is_together(peer, now);
+        }
         let since = *self.since.get_or_insert(now);
-        if self.yielded.take().is_some_and(|yielded| now - yielded > self.pace.slow_yield) {
+        let crowd = peer.map(|peer| peer.active).filter(|&active| is_crowd(active));
+        if self.yielded.take().is_some_and(|yielded| now - yielded > self.pace.slow_yield) && crowd.is_none() {
             let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
             let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
             self.rests = Some((now + rest, rest));
@@ -119,12 +195,11 @@ impl Wait {
             self.since = Some(now);
         }
         let waited = now - self.since.unwrap_or(since);
-        let crowded = peer.is_some_and(|peer| peer.active as usize + 1 > cpu::count());
-        if waited >= self.pace.linger && !crowded || crowded && self.yields >= self.pace.crowded_yields {
+        if waited >= self.pace.linger && crowd.is_none() || crowd.is_some() && self.yields >= self.pace.crowded_yields {
             return false;
         }
         let rests = match self.rests {
-            Some((until, _)) if now < until => true,
+            Some((until, _)) if now < until => crowd.is_none(),
             // A quiet time as long as the rest was: the strangers are gone.
             Some((until, rest)) if now - until > rest => {
                 self.rests = None;
@@ -135,8 +210,7 @@ impl Wait {
         if rests && waited >= self.pace.linger {
             return false;
         }
-        let pauses = rests || waited < self.pace.pause && !crowded;
-        if pauses && peer.is_some_and(|peer| peer.cpu != cpu::current()) {
+        if (rests || waited < self.pace.pause) && peer.is_some_and(|peer| peer.cpu != cpu::current()) {
             (0..4).for_each(|_| std::hint::spin_loop());
         } else {
             self.yields += 1;
@@ -146,19 +220,46 @@ impl Wait {
         true
     }
 
+    /// A wait begins on the other side's processor.
+    fn is_together(&mut self, peer: Hints, now: Instant) {
+        self.together += 1;
+        let patience = if is_crowd(peer.active) { self.pace.crowded_together } else { self.pace.together };
+        let stays = self.left.is_some_and(|left| now - left < self.pace.stay);
+        if patience > 0 && self.together >= patience && !stays && self.rests.is_none() {
+            self.together = 0;
+            self.left = Some(now);
+            cpu::leave();
+        }
+    }
+
     /// Before a call: where there are more active processes than processors, gives way when this one has had its turn.
-    pub fn give_way(&mut self, peer: Option<Hints>, now: Instant) {
-        let Some(active) = peer.map(|peer| peer.active).filter(|&active| active as usize + 1 > cpu::count()) else {
-            return;
-        };
-        let [least, most] = self.pace.turn;
-        let turn = (Duration::from_millis(1) / active.max(1)).clamp(least, most);
+    #[inline]
+    pub fn give_way(&mut self, peer: Option<Hints>) {
+        if let Some(active) = peer.map(|peer| peer.active).filter(|&active| is_crowd(active)) {
+            self.give_way_at(active, Instant::now());
+        }
+    }
+
+    fn give_way_at(&mut self, active: u32, now: Instant) {
         let since = *self.gave_way.get_or_insert(now);
-        if now.saturating_duration_since(since) >= turn {
+        if now.saturating_duration_since(since) >= self.pace.turn(active) {
             std::thread::yield_now();
             self.gave_way = Some(Instant::now());
         }
     }
+}
+
+impl Pace {
+    /// How long one of so many clients may call in a row.
+    fn turn(&self, active: u32) -> Duration {
+        let [least, most] = self.turn;
+        (Duration::from_millis(1) / active.max(1)).clamp(least, most)
+    }
+}
+
+/// Whether so many clients and their server are more than there are processors.
+fn is_crowd(active: u32) -> bool {
+    active as usize + 1 > cpu::count()
 }
 
 #[cfg(test)]
@@ -173,6 +274,7 @@ mod tests {
     fn every_wait_ends_in_sleep_and_power_is_saved_at_once() {
         let mut wait = Wait::new(WaitPolicy::PowerSave);
         assert!(!wait.goes_on(elsewhere(1)));
+        assert_eq!(wait.yields, 0);
         for policy in [WaitPolicy::Balanced, WaitPolicy::LowLatency] {
             for peer in [None, elsewhere(0), elsewhere(1_000), Some(Hints { cpu: cpu::current(), active: 1 })] {
                 let mut wait = Wait::new(policy);
@@ -211,14 +313,14 @@ mod tests {
         for _ in 0..10 {
             wait.over();
             wait.yielded = Instant::now().checked_sub(pace.slow_yield * 2);
-            assert!(wait.goes_on(elsewhere(1)));
+            assert!(wait.goes_on_at(elsewhere(0), Instant::now()));
             let rest = wait.rests.expect("a rest").1;
             assert_eq!(rest, (last * 2).clamp(pace.rest, pace.longest_rest));
             last = rest;
         }
         assert_eq!(last, pace.longest_rest);
         let yields = wait.yields;
-        while wait.goes_on(elsewhere(1)) {}
+        while wait.goes_on(elsewhere(0)) {}
         assert!(wait.yields <= yields + 1, "a resting side yields only where it would poll on the other's processor");
     }
 
@@ -226,11 +328,11 @@ mod tests {
     fn who_is_alone_gives_way_to_nobody() {
         let mut wait = Wait::new(WaitPolicy::Balanced);
         let now = Instant::now();
-        wait.give_way(elsewhere(0), now);
-        wait.give_way(None, now);
+        wait.give_way(elsewhere(0));
+        wait.give_way(None);
         assert!(wait.gave_way.is_none());
-        wait.give_way(elsewhere(1_000), now);
-        wait.give_way(elsewhere(1_000), now + Duration::from_millis(1));
+        wait.give_way_at(1_000, now);
+        wait.give_way_at(1_000, now + Duration::from_millis(1));
         assert!(wait.gave_way > Some(now));
     }
 }

@@ -9,9 +9,8 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
-
 use super::super::{RemoteReference, Returned};
+use super::numbered::Numbered;
 use crate::error::{Error, Result};
 use crate::protocol::RequestId;
 use crate::protocol::carriage::Carried;
@@ -105,7 +104,7 @@ pub(super) enum Dropped {
 /// The calls of one pipeline.
 #[derive(Default)]
 pub(super) struct Calls {
-    table: FxHashMap<RequestId, Call>,
+    table: Numbered<Call>,
     /// How many are under way.
     under_way: usize,
     /// How many of those somebody must read for.
@@ -119,7 +118,7 @@ impl Calls {
     pub(super) fn begin(&mut self, request: RequestId, kept: Kept, timeout: Option<Duration>) {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let stage = Stage::UnderWay(kept, Waiter::Nobody);
-        self.table.insert(request, Call { stage, timeout, deadline, given_up: false });
+        self.table.insert(request.0, Call { stage, timeout, deadline, given_up: false });
         self.under_way += 1;
     }
 
@@ -131,7 +130,7 @@ impl Calls {
         moved: Option<u64>,
         aftermath: &mut Aftermath,
     ) -> bool {
-        let Some(call) = self.table.get_mut(&request).filter(|call| matches!(call.stage, Stage::UnderWay(..))) else {
+        let Some(call) = self.table.get_mut(request.0).filter(|call| matches!(call.stage, Stage::UnderWay(..))) else {
             aftermath.returned.extend(answer);
             return false;
         };
@@ -142,7 +141,7 @@ impl Calls {
         self.helpless -= usize::from(waiter.is_helpless());
         aftermath.kept.push(kept);
         if matches!(waiter, Waiter::Gone) {
-            if let Some(Call { stage: Stage::Over(answer, _), .. }) = self.table.remove(&request) {
+            if let Some(Call { stage: Stage::Over(answer, _), .. }) = self.table.remove(request.0) {
                 aftermath.returned.extend(answer);
             }
             return false;
@@ -154,7 +153,7 @@ impl Calls {
     /// No further answer will come.
     pub(super) fn fail(&mut self, error: &Error, aftermath: &mut Aftermath) {
         let under_way = self.table.iter().filter(|(_, call)| matches!(call.stage, Stage::UnderWay(..)));
-        let requests: Vec<_> = under_way.map(|(&request, _)| request).collect();
+        let requests: Vec<_> = under_way.map(|(request, _)| RequestId(request)).collect();
         for request in requests {
             self.answer(request, Err(error.clone()), None, aftermath);
         }
@@ -162,13 +161,13 @@ impl Calls {
 
     /// The answer, if it is there; it is the caller's then, and the call is forgotten.
     pub(super) fn fetch(&mut self, request: RequestId) -> Fetched {
-        match self.table.get(&request) {
+        match self.table.get(request.0) {
             Some(Call { stage: Stage::UnderWay(..), deadline, .. }) => return Fetched::UnderWay(*deadline),
             // A handle fetches once.
             None => return Fetched::Over(Err(Error::Cancelled), None),
             Some(_) => {}
         }
-        match self.table.remove(&request) {
+        match self.table.remove(request.0) {
             Some(Call { stage: Stage::Over(answer, moved), timeout, given_up, .. }) => {
                 // What the server says to a cancelled call is not news.
                 let refused = |answer: &Returned| answer.status == Status::Refused;
@@ -187,7 +186,7 @@ impl Calls {
         if self.set_waiter(request, Waiter::Gone, aftermath) {
             return Dropped::UnderWay;
         }
-        match self.table.remove(&request) {
+        match self.table.remove(request.0) {
             Some(Call { stage: Stage::Over(answer, moved), .. }) => {
                 aftermath.returned.extend(answer);
                 Dropped::Over(moved)
@@ -198,7 +197,7 @@ impl Calls {
 
     /// Who is to be told of the answer from now on; false if it is there already.
     pub(super) fn set_waiter(&mut self, request: RequestId, waiter: Waiter, aftermath: &mut Aftermath) -> bool {
-        let Some(Call { stage: Stage::UnderWay(_, present), .. }) = self.table.get_mut(&request) else { return false };
+        let Some(Call { stage: Stage::UnderWay(_, present), .. }) = self.table.get_mut(request.0) else { return false };
         if matches!(waiter, Waiter::Thread(_)) {
             self.followers.push_back(request);
         }
@@ -213,7 +212,7 @@ impl Calls {
 
     /// The time of a call is over. The first time the server is told, and has until then to say what became of it: true. The second time it is the end.
     pub(super) fn give_up(&mut self, request: RequestId, until: Instant) -> bool {
-        let Some(call) = self.table.get_mut(&request) else { return false };
+        let Some(call) = self.table.get_mut(request.0) else { return false };
         if call.given_up {
             return false;
         }
@@ -224,12 +223,12 @@ impl Calls {
 
     /// How long a call's caller was ready to wait.
     pub(super) fn timeout(&self, request: RequestId) -> Duration {
-        self.table.get(&request).and_then(|call| call.timeout).unwrap_or_default()
+        self.table.get(request.0).and_then(|call| call.timeout).unwrap_or_default()
     }
 
     /// Whether a call has been answered.
     pub(super) fn is_over(&self, request: RequestId) -> bool {
-        !matches!(self.table.get(&request), Some(Call { stage: Stage::UnderWay(..), .. }))
+        !matches!(self.table.get(request.0), Some(Call { stage: Stage::UnderWay(..), .. }))
     }
 
     /// Whether all calls have been answered.
@@ -245,7 +244,7 @@ impl Calls {
     /// A thread that waits, to be woken.
     pub(super) fn next_follower(&mut self) -> Option<Thread> {
         while let Some(request) = self.followers.pop_front() {
-            if let Some(Call { stage: Stage::UnderWay(_, Waiter::Thread(thread)), .. }) = self.table.get(&request) {
+            if let Some(Call { stage: Stage::UnderWay(_, Waiter::Thread(thread)), .. }) = self.table.get(request.0) {
                 return Some(thread.clone());
             }
         }
@@ -257,7 +256,8 @@ impl Calls {
         if self.helpless == 0 {
             return None;
         }
-        let tasks = self.table.values().filter(|call| matches!(call.stage, Stage::UnderWay(_, Waiter::Task(_))));
+        let calls = self.table.iter().map(|(_, call)| call);
+        let tasks = calls.filter(|call| matches!(call.stage, Stage::UnderWay(_, Waiter::Task(_))));
         tasks.filter_map(|call| call.deadline).min()
     }
 

@@ -14,6 +14,7 @@
 
 mod calls;
 mod handle;
+mod numbered;
 mod pump;
 mod reader;
 
@@ -56,6 +57,8 @@ struct State {
     line: Option<Line>,
     /// In its place unless somebody reads.
     receiver: Option<Receiver>,
+    /// How readers wait.
+    wait: Wait,
     calls: Calls,
     /// Whether small frames are kept until they are asked for: those of a batch that is still being put together.
     gathers: bool,
@@ -108,14 +111,15 @@ impl Client {
 }
 
 impl Pipeline {
-    fn new(client: &Arc<Client>, link: Link, gathers: bool) -> Self {
-        let Link { stream, tally, upgrade, head, .. } = link;
+    fn new(client: &Arc<Client>, link: Box<Link>, gathers: bool) -> Self {
+        let Link { stream, tally, upgrade, wait, head } = *link;
         Self {
             client: Arc::downgrade(client),
             stamp: Stamp::now(),
             state: ForkMutex::new(State {
                 line: Some(Line { sender: stream.sender, tally, upgrade, head }),
                 receiver: Some(stream.receiver),
+                wait,
                 calls: Calls::default(),
                 gathers,
                 asleep: false,
@@ -137,14 +141,8 @@ impl Pipeline {
     /// For a call that can't be sent at all, or a connection that is known to be broken.
     pub fn submit(self: &Arc<Self>, client: &Arc<Client>, request: &mut Request<'_>, kept: Kept) -> Result<Handle> {
         let tokens = request.tokens(client)?;
-        let (after, flushed) = {
-            let mut state = client.state();
-            (state.notices.said(), state.notices.flush())
-        };
-        if !flushed {
-            // The server lets the call wait for all that was said before it.
-            keeper::keep(client);
-        }
+        client.flush_notices();
+        let after = client.told.said();
         let mut state = self.state();
         let State { line, calls, gathers, broken, .. } = &mut *state;
         let (line, cancels) = match (line, broken) {
@@ -157,7 +155,7 @@ impl Pipeline {
             }
         };
         // A connection that is broken is found so by whoever reads.
-        let _ = line.upgrade.call(Instant::now(), request.size(), &mut line.sender);
+        let _ = line.upgrade.call(request.size(), &mut line.sender);
         let id = line.tally.next_request();
         request.write_head(id, after, line.tally.acknowledge(), &mut line.head);
         calls.begin(id, kept, request.timeout);
@@ -211,11 +209,10 @@ impl Pipeline {
                     state.receiver = Some(receiver);
                     return;
                 };
+                let wait = state.wait.clone();
                 drop(state);
-                let wait = Wait::new(client.route.wait);
                 let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head };
-                let unneeded = client.state().pool.put(link);
-                return drop(unneeded);
+                return drop(client.keep_link(Box::new(link)));
             }
             drop(state);
             Reader::new(self, client, receiver).read_until(None, |state| state.calls.are_over());
@@ -301,7 +298,7 @@ impl State {
     }
 
     fn flush(&mut self) {
-        if let Some(line) = self.line.as_mut().filter(|line| line.sender.backlog() > 0) {
+        if let Some(line) = self.line.as_mut().filter(|line| line.sender.has_more()) {
             // A connection that is broken is found so by whoever reads.
             let _: Result<Progress, _> = line.sender.flush();
         }

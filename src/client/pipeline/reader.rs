@@ -13,7 +13,7 @@ use super::{Pipeline, ROOM, State};
 use crate::error::{Error, Result};
 use crate::protocol::notice::LinkNotice;
 use crate::sys::poll::{self, Interest};
-use crate::transport::{Hints, Receiver, TransportError, Wait};
+use crate::transport::{Hints, Receiver, TransportError};
 
 /// How many replies are taken in at once.
 const MOST: usize = 256;
@@ -33,8 +33,12 @@ impl<'a> Reader<'a> {
 
     /// Takes in what comes until `done`, or until nothing has come at the deadline, or the connection breaks. What has come already is taken in in any case.
     pub(super) fn read_until(mut self, deadline: Option<Instant>, mut done: impl FnMut(&mut State) -> bool) {
-        let mut wait = Wait::new(self.client.route.wait);
-        self.receiver.iter_mut().for_each(|receiver| receiver.tell(Hints::of_client()));
+        let mut wait = self.pipeline.state().wait.clone();
+        if let Some(receiver) = &mut self.receiver {
+            receiver.tell(Hints::of_client());
+            // What was sent ahead has had its time; the others have theirs while it is answered.
+            wait.give_way(receiver.hints());
+        }
         loop {
             let (frames, end) = self.frames();
             let idle = frames.is_empty();
@@ -43,6 +47,7 @@ impl<'a> Reader<'a> {
             let (broken, finished) = match replies {
                 Ok(replies) => {
                     let mut state = self.pipeline.state();
+                    state.wait.clone_from(&wait);
                     for (head, returned) in replies {
                         state.take_in(&head, returned, &mut aftermath);
                     }

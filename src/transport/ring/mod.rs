@@ -35,7 +35,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-pub use incoming::Incoming;
+pub use incoming::{Glance, Incoming};
 pub use outgoing::Outgoing;
 
 use crate::sys::cpu;

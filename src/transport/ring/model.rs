@@ -79,6 +79,31 @@ fn a_sleeper_is_woken_for_what_was_published() {
     });
 }
 
+/// Several frames, and one look whether the other side sleeps behind the last of them: what `Outgoing::enqueue` leaves to the next `send` or `flush`.
+#[test]
+fn one_look_does_for_all_that_was_published_before_it() {
+    loom::model(|| {
+        let receiver = Arc::new(Side::new());
+        let published = Arc::new(AtomicU32::new(0));
+        let sender = {
+            let (receiver, published) = (Arc::clone(&receiver), Arc::clone(&published));
+            thread::spawn(move || {
+                published.store(1, Ordering::Release);
+                published.store(2, Ordering::Release);
+                receiver.ring_if_asleep();
+            })
+        };
+        let mut seen = 0;
+        while seen < 2 {
+            match published.load(Ordering::Acquire) {
+                now if now == seen => receiver.sleep_unless(|| published.load(Ordering::Relaxed) != seen),
+                now => seen = now,
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
 /// A ring of one place: the sender sleeps until there is room, the receiver until there is a frame.
 #[test]
 fn both_sides_sleep_and_neither_for_ever() {

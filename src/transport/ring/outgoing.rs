@@ -41,6 +41,8 @@ pub struct Outgoing {
     backlog: usize,
     /// Whether the other side was found to have left: what was published last, nobody reads.
     deserted: bool,
+    /// Whether frames are out that the other side was not rung for.
+    owes: bool,
 }
 
 impl Outgoing {
@@ -54,7 +56,25 @@ impl Outgoing {
             queue: VecDeque::new(),
             backlog: 0,
             deserted: false,
+            owes: false,
         }
+    }
+
+    /// Publishes a frame behind which others follow at once; false where it is to be [sent](Self::send) instead. The other side sees it where it looks; where it sleeps it is woken by what
+    /// follows, a [`flush`](Self::flush) at the latest. That saves each of them the wait until the other side's processor has let go of the cell.
+    ///
+    /// Of the server's frames only: a client must ring for each, as one look tells it whether the server has left, and so whether that one frame was read.
+    pub(in crate::transport) fn enqueue(&mut self, parts: &[&[u8]]) -> Result<bool, TransportError> {
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        let enqueues = self.side == Side::Server && self.queue.is_empty() && size <= MAX_RECORD;
+        let pushed = enqueues && self.cells.push(Kind::Frame, size, parts)?;
+        self.owes |= pushed;
+        Ok(pushed)
+    }
+
+    /// Whether a [`flush`](Self::flush) has anything to do.
+    pub(in crate::transport) fn has_more(&self) -> bool {
+        self.owes || self.backlog > 0
     }
 
     /// Sends one frame behind all that was sent before. A body that has to be kept is taken out of `body` where that is given; `parts` are then what stands before it.
@@ -79,6 +99,7 @@ impl Outgoing {
                 return Ok((!self.deserted).then_some(Progress::Done));
             }
         }
+        self.ring_if_owed(socket);
         let mut sent = 0;
         let mut announced = false;
         if self.queue.is_empty() && size > MAX_RECORD && self.announce(size, socket)? {
@@ -167,6 +188,7 @@ impl Outgoing {
 
     /// Sends what was kept, as far as it fits now; `None` where the other side has left.
     pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Progress>, TransportError> {
+        self.ring_if_owed(socket);
         while let Some(mut kept) = self.queue.pop_front() {
             let before = kept.sent;
             let done = self.advance(&mut kept, socket);
@@ -253,11 +275,18 @@ impl Outgoing {
 
     /// Wakes the other side if it sleeps; after anything was published.
     fn ring(&mut self, socket: BorrowedFd<'_>) {
+        self.owes = false;
         match doorbell::bell(&self.memory.side(self.side.other()).asleep) {
             Bell::Silent => {}
             Bell::Rings => nudge(socket),
             // Only servers leave.
             Bell::Nobodys => self.deserted |= self.side == Side::Client,
+        }
+    }
+
+    fn ring_if_owed(&mut self, socket: BorrowedFd<'_>) {
+        if self.owes {
+            self.ring(socket);
         }
     }
 

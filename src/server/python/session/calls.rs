@@ -86,7 +86,7 @@ impl Session {
                 let purpose = Purpose::Step { target: Target { steps: target.steps + 1, ..target }, then };
                 let mut call = self.native(&method, payload, tokens, purpose);
                 call.deadline = timeout.map(|timeout| Instant::now() + timeout);
-                return entry.dispatch(call, false);
+                return entry.dispatch(call, &core.table, false);
             }
             Step::Value(value) => {
                 match is_proxy(&value).and_then(|index| carried.get(index as usize)).and_then(Carried::kept::<Entry>) {
@@ -106,7 +106,7 @@ impl Session {
             }
             Step::Make(make, first) => match make(&core.table) {
                 Ok(entry) => match first {
-                    Some((method, payload)) => return self.fill(entry, method, payload, carried),
+                    Some((method, payload)) => return self.fill(&entry, method, payload, carried, core),
                     None => self.proxied(&entry, core),
                 },
                 Err(error) => Ok(message::text(Kind::Traceback, &error.to_string())),
@@ -135,12 +135,19 @@ impl Session {
     }
 
     /// Calls a method of a new object before its proxy is the answer; `carried` are the proxies in the arguments.
-    fn fill(self: &Arc<Self>, entry: Arc<Entry>, method: &'static str, payload: impl Into<Raw>, carried: &[Carried]) {
-        let target = Target { entry: Arc::clone(&entry), carried: carried.to_vec(), steps: 1 };
-        let made = Arc::clone(&entry);
+    fn fill(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        method: &'static str,
+        payload: impl Into<Raw>,
+        carried: &[Carried],
+        core: &Core,
+    ) {
+        let target = Target { entry: Arc::clone(entry), carried: carried.to_vec(), steps: 1 };
+        let made = Arc::clone(entry);
         let then: Then = Box::new(move |native| native.then(|_| Step::Make(Box::new(move |_| Ok(made)), None)));
         let call = self.native(method, payload, carried.to_vec(), Purpose::Step { target, then });
-        entry.dispatch(call, false);
+        entry.dispatch(call, &core.table, false);
     }
 
     /// An exception that the client's Python has.
@@ -221,7 +228,8 @@ impl Session {
             return then(self, Native::Refused(error), carried, core);
         }
         let payload = parts::positional(std::iter::empty::<&[u8]>());
-        object.dispatch(self.native(VALUE, payload, Vec::new(), Purpose::Read { carried, then }), false);
+        let call = self.native(VALUE, payload, Vec::new(), Purpose::Read { carried, then });
+        object.dispatch(call, &core.table, false);
     }
 }
 

@@ -123,7 +123,7 @@ impl Session {
                     return self.answer_last(core, &message::text(Kind::Traceback, &text));
                 };
                 let payload = parts::positional(std::iter::empty::<&[u8]>());
-                entry.dispatch(self.native(method, payload, carried, Purpose::Create), false);
+                entry.dispatch(self.native(method, payload, carried, Purpose::Create), &core.table, false);
             }
             Err(step) => self.answer_last(core, &message::text(Kind::Traceback, &told(&step))),
         }
