@@ -5,6 +5,7 @@
 //! from Python as they do from Rust. A type without a face is called by its own names.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,61 +18,115 @@ use super::table::Table;
 use crate::codec::value::parts;
 use crate::codec::{Codec, encode};
 use crate::error::{Error, Result};
+use crate::sys::bytes::{Bytes, LARGE, SharedBytes};
 
-/// One value's bytes, behind whatever else their memory holds: a large value stays where it was received, and gets its new surroundings there.
+/// One value's bytes, behind whatever else their memory holds: a large value stays where it was received, and gets its new surroundings there. The last of it may be memory that an object
+/// goes on holding.
 #[derive(Debug, Clone, Default)]
 pub struct Raw {
     memory: Vec<u8>,
     start: usize,
+    /// What follows.
+    rest: Option<Box<Rest>>,
+}
+
+/// What of a value an object goes on holding.
+#[derive(Debug, Clone)]
+struct Rest {
+    body: SharedBytes,
+    /// The value all in one, where somebody has looked at it.
+    whole: OnceCell<Vec<u8>>,
 }
 
 impl Raw {
-    /// From how many bytes on a value is worth being left where it is.
-    pub const LARGE: usize = 64 << 10;
-
     /// The value that begins at `start`.
     pub fn behind(memory: Vec<u8>, start: usize) -> Self {
-        Self { start: start.min(memory.len()), memory }
+        Self { start: start.min(memory.len()), memory, rest: None }
+    }
+
+    /// The value that begins with `memory` and goes on with `body`.
+    pub fn in_parts(memory: Vec<u8>, body: Option<SharedBytes>) -> Self {
+        let rest = body.map(|body| Box::new(Rest { body, whole: OnceCell::new() }));
+        Self { memory, start: 0, rest }
+    }
+
+    /// All of it, or as much as can be looked at without putting it together.
+    pub fn front(&self) -> &[u8] {
+        match (&self.rest, &self.memory[self.start..]) {
+            (Some(rest), []) => &rest.body,
+            (_, front) => front,
+        }
     }
 
     /// The memory, and where in it the value begins.
     pub fn into_parts(self) -> (Vec<u8>, usize) {
-        (self.memory, self.start)
+        let Self { memory, start, .. } = self.whole();
+        (memory, start)
+    }
+
+    /// The memory, others' too, and where in it the value begins.
+    pub fn into_bytes(self) -> (Bytes, usize) {
+        match self {
+            Self { memory, start, rest: Some(rest) } if memory.len() == start => (rest.body.into(), 0),
+            other => {
+                let (memory, start) = other.into_parts();
+                (memory.into(), start)
+            }
+        }
+    }
+
+    fn whole(self) -> Self {
+        let Self { mut memory, start, rest } = self;
+        let Some(rest) = rest else { return Self::behind(memory, start) };
+        let Rest { body, whole } = *rest;
+        if let Some(whole) = whole.into_inner() {
+            return whole.into();
+        }
+        memory.reserve_exact(body.len());
+        memory.extend_from_slice(&body);
+        Self::behind(memory, start)
     }
 
     /// Where in its memory it ends.
     pub fn end(&self) -> usize {
-        self.memory.len()
+        self.memory.len() + self.rest.as_ref().map_or(0, |rest| rest.body.len())
     }
 
     /// Lets go of the first bytes.
     #[must_use]
     pub fn skip(self, count: usize) -> Self {
-        Self::behind(self.memory, self.start + count)
+        if self.start + count <= self.memory.len() {
+            let rest = self.rest.map(|rest| Box::new(Rest { body: rest.body, whole: OnceCell::new() }));
+            return Self { memory: self.memory, start: self.start + count, rest };
+        }
+        let (memory, start) = self.into_parts();
+        Self::behind(memory, start + count)
     }
 
     /// Puts something in front of it.
     #[must_use]
-    pub fn after(mut self, before: &[u8]) -> Self {
-        match self.start.checked_sub(before.len()) {
+    pub fn after(self, before: &[u8]) -> Self {
+        let (mut memory, end) = self.into_parts();
+        match end.checked_sub(before.len()) {
             Some(start) => {
-                self.memory[start..self.start].copy_from_slice(before);
-                Self { memory: self.memory, start }
+                memory[start..end].copy_from_slice(before);
+                Self::behind(memory, start)
             }
             None => {
-                self.memory.splice(..self.start, before.iter().copied());
-                Self { memory: self.memory, start: 0 }
+                memory.splice(..end, before.iter().copied());
+                memory.into()
             }
         }
     }
 
     /// Puts something behind it.
     #[must_use]
-    pub fn before(mut self, after: &[u8]) -> Self {
+    pub fn before(self, after: &[u8]) -> Self {
+        let (mut memory, start) = self.into_parts();
         // Twice the memory of a large value is other memory.
-        self.memory.reserve_exact(after.len());
-        self.memory.extend_from_slice(after);
-        self
+        memory.reserve_exact(after.len());
+        memory.extend_from_slice(after);
+        Self::behind(memory, start)
     }
 }
 
@@ -79,7 +134,12 @@ impl Deref for Raw {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory[self.start..]
+        match &self.rest {
+            Some(rest) if self.start < self.memory.len() => {
+                rest.whole.get_or_init(|| [&self.memory[self.start..], &rest.body].concat())
+            }
+            _ => self.front(),
+        }
     }
 }
 
@@ -91,12 +151,13 @@ impl AsRef<[u8]> for Raw {
 
 impl From<Vec<u8>> for Raw {
     fn from(memory: Vec<u8>) -> Self {
-        Self { memory, start: 0 }
+        Self::behind(memory, 0)
     }
 }
 
 impl From<Raw> for Vec<u8> {
-    fn from(Raw { mut memory, start }: Raw) -> Self {
+    fn from(raw: Raw) -> Self {
+        let (mut memory, start) = raw.into_parts();
         memory.drain(..start);
         memory
     }
@@ -345,7 +406,7 @@ impl Step {
         then: impl FnOnce(Native) -> Self + Send + 'static,
     ) -> Self {
         let payload = match arguments.pop() {
-            Some(last) if last.len() >= Raw::LARGE => {
+            Some(last) if last.len() >= LARGE => {
                 last.after(&parts::before_last(&arguments)).before(crate::codec::value::NONE)
             }
             last => parts::positional(arguments.iter().chain(&last).collect::<Vec<_>>().iter()).into(),

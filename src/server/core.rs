@@ -211,6 +211,7 @@ impl Core {
             tracing::debug!(client = %record.id(), why, "a client is gone");
         }
         record.end(self);
+        Heap::let_go(self);
         self.table.tickets().sender_ended(record.id(), Instant::now());
         self.wake_control();
     }

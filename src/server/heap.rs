@@ -21,6 +21,8 @@ pub(super) struct Heap {
     used: AtomicBool,
     /// Whether it is going to be looked at.
     watched: AtomicBool,
+    /// Whether anything large has ever passed.
+    ever: AtomicBool,
 }
 
 impl Heap {
@@ -32,7 +34,16 @@ impl Heap {
         }
     }
 
+    /// Objects were let go of, which may have been large.
+    pub(super) fn let_go(core: &Arc<Core>) {
+        // Pairs with the store in `used`: only the value counts.
+        if core.heap.ever.load(Ordering::Relaxed) {
+            Self::used(core);
+        }
+    }
+
     fn used(core: &Arc<Core>) {
+        core.heap.ever.store(true, Ordering::Relaxed);
         // Pairs with the swaps in `look`. One that is missed there is seen here.
         core.heap.used.store(true, Ordering::SeqCst);
         if !core.heap.watched.swap(true, Ordering::SeqCst) {

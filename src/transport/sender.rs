@@ -118,33 +118,45 @@ impl Sender {
         if let Some(sent) = self.send_ring(&[head], Some(body))? {
             return Ok(sent);
         }
-        self.send_behind(head, body, 0)
+        self.send_behind(head, body, 0, &[])
     }
 
-    /// As [`send_body`](Self::send_body), on the socket, of a body that begins at `skip` in its memory.
+    /// As [`send_body`](Self::send_body), on the socket, of a body that begins at `skip` in its memory, and of a few bytes behind it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_behind(&mut self, head: &[u8], body: &mut Bytes, skip: usize) -> Result<Progress, TransportError> {
+    pub fn send_behind(
+        &mut self,
+        head: &[u8],
+        body: &mut Bytes,
+        skip: usize,
+        tail: &[u8],
+    ) -> Result<Progress, TransportError> {
         self.socket.check()?;
         let given = &body[skip..];
-        let (bytes, start) = header((head.len() + given.len()) as u64);
+        let (bytes, start) = header((head.len() + given.len() + tail.len()) as u64);
         let header = &bytes[start..];
         let before = header.len() + head.len();
-        let mut parts = [IoSlice::new(header), IoSlice::new(head), IoSlice::new(given)];
+        let mut parts = [IoSlice::new(header), IoSlice::new(head), IoSlice::new(given), IoSlice::new(tail)];
         let sent = match self.flush()? {
             Progress::Done => transmit(&self.socket, &mut parts, &mut None)?,
             Progress::Pending => 0,
         };
-        if sent == before + given.len() {
+        if sent == before + given.len() + tail.len() {
             return Ok(Progress::Done);
         }
         if sent < before {
             self.keep(header, &[head], sent, None);
         }
         let sent = sent.saturating_sub(before);
-        self.backlog += given.len() - sent;
-        self.queue.push_back(Chunk { bytes: std::mem::take(body), sent: skip + sent, fd: None });
+        let (left, sent_of_tail) = (given.len().saturating_sub(sent), sent.saturating_sub(given.len()));
+        if left > 0 {
+            self.backlog += left;
+            self.queue.push_back(Chunk { bytes: std::mem::take(body), sent: skip + sent, fd: None });
+        }
+        if sent_of_tail < tail.len() {
+            self.keep(&tail[sent_of_tail..], &[], 0, None);
+        }
         Ok(Progress::Pending)
     }
 

@@ -58,6 +58,10 @@ def dicts(m):
     raises(TypeError, None, d.update, 5)
     d[1] = "one"
     assert d[True] == d[1.0] == "one"
+    for large in [b"\xff\0" * (1 << 20), "\u20ac" * (1 << 20), [b"x" * (1 << 20), 1]]:
+        d["large"] = large
+        assert d["large"] == d.get("large") == d.copy()["large"] == large and d.setdefault("large", 1) == large
+        assert d.pop("large") == large and "large" not in d
     assert m.dict([(1, 2)], **{"k": 3})._getvalue() == {1: 2, "k": 3}
     raises(RemoteError, None, m.dict, 5)
     raises(RemoteError, None, d._callmethod, "no_such_method")

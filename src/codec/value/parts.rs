@@ -219,6 +219,11 @@ pub fn unslot(bytes: &[u8]) -> Result<Option<&[u8]>, CodecError> {
     }
 }
 
+/// Whether this is what comes before the value in a result that may be missing, and no more.
+pub fn begins_slot(bytes: &[u8]) -> bool {
+    *bytes == [super::tag::SHORT_TUPLE + 1]
+}
+
 /// An object of another language.
 pub fn opaque(kind: &str, contents: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();

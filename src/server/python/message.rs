@@ -14,6 +14,7 @@ use crate::object::face::{Arguments, Exception, Raw};
 use crate::object::table::Table;
 use crate::protocol::ObjectId;
 use crate::protocol::carriage::Carried;
+use crate::sys::bytes::{Bytes, LARGE};
 
 /// A request.
 pub(super) struct Request {
@@ -96,7 +97,7 @@ impl Large {
         };
         let start = (contents.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
         let contents = start..start.checked_add(contents.len())?;
-        (contents.len() >= Raw::LARGE && contents.end <= frame.len()).then_some(Self { is_str, contents })
+        (contents.len() >= LARGE && contents.end <= frame.len()).then_some(Self { is_str, contents })
     }
 
     fn take(self, mut frame: Vec<u8>) -> Raw {
@@ -165,34 +166,53 @@ pub(super) fn reply(
     Ok(out)
 }
 
-/// A reply that is a value, in two pieces: a large str or bytes stays where it is.
-pub(super) fn value(writer: &Writer<'_>, value: Raw) -> Result<(Vec<u8>, Raw), CodecError> {
-    if value.len() >= Raw::LARGE {
-        let mut head = Vec::new();
-        write::begin(&mut head);
-        write::str(&mut head, Kind::Return.name());
+/// A reply on its way: a large str or bytes stays where it is, between two written pieces.
+pub(super) struct Outgoing {
+    pub(super) head: Vec<u8>,
+    pub(super) body: Bytes,
+    /// Where in its memory the body begins.
+    pub(super) skip: usize,
+    pub(super) tail: Vec<u8>,
+}
+
+impl Outgoing {
+    /// How long it is.
+    pub(super) fn len(&self) -> usize {
+        self.head.len() + self.body.len() - self.skip + self.tail.len()
+    }
+}
+
+impl From<Vec<u8>> for Outgoing {
+    fn from(whole: Vec<u8>) -> Self {
+        Self { head: Vec::new(), body: whole.into(), skip: 0, tail: Vec::new() }
+    }
+}
+
+/// A reply that is a value.
+pub(super) fn value(writer: &Writer<'_>, value: Raw) -> Result<Outgoing, CodecError> {
+    if value.len() >= LARGE {
         let contents = match parts::shape(&value)? {
             Shape::Str(text) => Some((text.len(), write::begin_str as fn(&mut Vec<u8>, usize))),
             Shape::Bytes(bytes) => Some((bytes.len(), write::begin_bytes as _)),
             _ => None,
         };
         if let Some((length, begin)) = contents {
+            let (mut head, mut tail) = (Vec::new(), Vec::new());
+            write::begin(&mut head);
+            write::str(&mut head, Kind::Return.name());
             begin(&mut head, length);
-            let mut tail = Vec::new();
             write::end_tuple(&mut tail, 2);
             write::end(&mut tail);
             let before = value.len() - length;
-            return Ok((head, value.skip(before).before(&tail)));
+            let (body, skip) = value.into_bytes();
+            return Ok(Outgoing { head, body, skip: skip + before, tail });
         }
     }
-    Ok((
-        Vec::new(),
-        reply(Kind::Return, |out| {
-            out.reserve(value.len());
-            writer.value(&value, out)
-        })?
-        .into(),
-    ))
+    let whole = reply(Kind::Return, |out| {
+        out.reserve(value.len());
+        writer.value(&value, out)
+    })?;
+    Ok(whole.into())
 }
 
 /// A reply that is a text.

@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustc_hash::FxHashMap;
 
 use super::super::core::Core;
+use super::super::heap::Heap;
 use super::super::record::Record;
 use super::super::timers::Due;
 use super::super::watch::Watched;
@@ -96,6 +97,7 @@ impl Peers {
                     }
                 };
                 drop(over);
+                Heap::let_go(&core);
             };
             core.at(Instant::now() + settings.grace, Due::Job(Box::new(over)));
         }

@@ -234,8 +234,12 @@ fn slice(bytes: &[u8]) -> Option<Result<[Option<i64>; 3], Step>> {
 
 /// The value of a result that may be missing, or what becomes of its being so.
 fn found(result: Raw, missing: impl FnOnce() -> Step) -> Step {
-    let before = match parts::unslot(&result) {
-        Ok(Some(value)) => result.len() - value.len(),
+    let front = result.front();
+    if parts::begins_slot(front) {
+        return Step::Value(result.skip(1));
+    }
+    let before = match parts::unslot(front) {
+        Ok(Some(value)) => front.len() - value.len(),
         Ok(None) => return missing(),
         Err(error) => return Step::Error(Error::protocol(error.to_string())),
     };

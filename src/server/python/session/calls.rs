@@ -22,6 +22,9 @@ use crate::protocol::RequestId;
 use crate::protocol::carriage::Carried;
 use crate::protocol::reply::Status;
 
+/// The most bytes that a proxy takes in a value.
+const MAX_PROXY: usize = 10;
+
 /// How many steps one call may take.
 const STEPS: u32 = 1000;
 
@@ -97,10 +100,9 @@ impl Session {
                         if answer.is_ok() {
                             Peers::linger(core, kept);
                         }
-                        let (head, body) = answer.unwrap_or_else(|error| {
-                            (Vec::new(), message::text(Kind::Unserializable, &error.to_string()).into())
-                        });
-                        return self.answer_moving(core, &head, body, put_back);
+                        let answer = answer
+                            .unwrap_or_else(|error| message::text(Kind::Unserializable, &error.to_string()).into());
+                        return self.answer_moving(core, answer, put_back);
                     }
                 }
             }
@@ -131,7 +133,7 @@ impl Session {
             Step::Unserializable(text) => Ok(message::text(Kind::Unserializable, &text)),
         };
         let answer = answer.unwrap_or_else(|error| message::text(Kind::Unserializable, &error.to_string()));
-        self.answer_moving(core, &[], answer.into(), put_back);
+        self.answer_moving(core, answer.into(), put_back);
     }
 
     /// Calls a method of a new object before its proxy is the answer; `carried` are the proxies in the arguments.
@@ -278,7 +280,8 @@ fn text_of(entry: &Entry) -> Step {
 
 /// The proxy that a value is.
 pub(super) fn is_proxy(value: &[u8]) -> Option<u32> {
-    match parts::shape(value) {
+    // A large value is none, and takes long to look at.
+    match value.get(..MAX_PROXY + 1).map_or_else(|| parts::shape(value), |_| Ok(parts::Shape::None)) {
         Ok(parts::Shape::Proxy(index)) => Some(index),
         _ => None,
     }
@@ -287,7 +290,7 @@ pub(super) fn is_proxy(value: &[u8]) -> Option<u32> {
 /// How a call has ended; takes the answer's payload.
 pub(super) fn native(answer: &mut Answer) -> Native {
     match answer.status {
-        Status::Returned => Native::Returned(std::mem::take(&mut answer.payload).into()),
+        Status::Returned => Native::Returned(Raw::in_parts(std::mem::take(&mut answer.payload), answer.body.take())),
         Status::Failed => Native::Failed(std::mem::take(&mut answer.payload)),
         Status::Refused => Native::Refused(refusal(answer)),
     }

@@ -17,13 +17,13 @@ use super::super::heap::Heap;
 use super::super::lead::{Place, Stream};
 use super::super::record::Record;
 use super::super::timers::{Due, TimerKey};
-use super::message::{self, Kind, Request};
+use super::message::{self, Kind, Outgoing, Request};
 use super::peers::Holder;
 use crate::error::Error;
 use crate::handshake::PythonPeer;
 use crate::object::answer::{PutBack, Replier};
 use crate::object::entry::Entry;
-use crate::object::face::{Native, Raw, Then};
+use crate::object::face::{Native, Then};
 use crate::object::parked::Parked;
 use crate::object::{Answer, Heir, panics};
 use crate::protocol::carriage::Carried;
@@ -216,15 +216,15 @@ impl Session {
     }
 
     fn answer(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, &[], answer.to_vec().into(), false);
+        let _: bool = self.send(core, answer.to_vec().into(), false);
         self.go_on(core);
     }
 
     /// Answers with something that goes back if the client never reads it.
-    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, head: &[u8], body: Raw, put_back: Option<PutBack>) {
+    fn answer_moving(self: &Arc<Self>, core: &Arc<Core>, answer: Outgoing, put_back: Option<PutBack>) {
         // Known before it is sent: the client may ask for the next thing, or end, the moment that it has this.
         self.state.lock().uncertain = put_back;
-        if !self.send(core, head, body, false)
+        if !self.send(core, answer, false)
             && let Some(put_back) = self.state.lock().uncertain.take()
         {
             panics::quietly(put_back);
@@ -234,19 +234,19 @@ impl Session {
 
     /// Answers, and ends the connection.
     fn answer_last(self: &Arc<Self>, core: &Arc<Core>, answer: &[u8]) {
-        let _: bool = self.send(core, &[], answer.to_vec().into(), true);
+        let _: bool = self.send(core, answer.to_vec().into(), true);
     }
 
     /// False where the connection has ended.
-    fn send(self: &Arc<Self>, core: &Arc<Core>, head: &[u8], body: Raw, last: bool) -> bool {
-        Heap::passed(core, body.len());
-        let (memory, start) = body.into_parts();
+    fn send(self: &Arc<Self>, core: &Arc<Core>, answer: Outgoing, last: bool) -> bool {
+        Heap::passed(core, answer.len());
+        let Outgoing { head, mut body, skip, tail } = answer;
         let mut outbound = self.outbound.lock();
         if outbound.closed {
             return false;
         }
         outbound.last = last;
-        let sent = outbound.sender.send_behind(head, &mut memory.into(), start);
+        let sent = outbound.sender.send_behind(&head, &mut body, skip, &tail);
         let (over, shelved) = match sent {
             Ok(Progress::Done) => (last, false),
             Ok(Progress::Pending) => (false, outbound.sender.backlog() > MAX_BACKLOG),
@@ -382,6 +382,10 @@ impl Replier for Session {
                 then(&me, native, carried, &core);
             }
         }
+    }
+
+    fn takes_bodies(&self) -> bool {
+        true
     }
 
     fn park(&self, request: RequestId, parked: Arc<Parked>, deadline: Option<Instant>) {
