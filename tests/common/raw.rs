@@ -82,14 +82,13 @@ impl Raw {
     fn request(&mut self, after: u64, padding: usize, timeout: u32, request: u64, object: u64, method: &str) {
         const REQUEST: u8 = 1;
         const VALUE: u8 = 1;
-        let (tokens, signature, thread, acknowledged) = (0_u16, 0_u32, 1_u64, 0_u64);
+        let (tokens, signature, thread, acknowledged) = (0, 0_u32, 1, 0);
         let mut body = vec![REQUEST, VALUE];
-        body.extend(tokens.to_le_bytes());
+        put_number(acknowledged, &mut body);
         body.extend(signature.to_le_bytes());
-        for number in [request, object, thread, after, acknowledged] {
-            body.extend(number.to_le_bytes());
+        for number in [request, object, thread, after, timeout.into(), tokens] {
+            put_number(number, &mut body);
         }
-        body.extend(timeout.to_le_bytes());
         body.extend(u16::try_from(method.len()).unwrap().to_le_bytes());
         body.extend(method.as_bytes());
         // Neither positional arguments nor keywords.
@@ -141,6 +140,15 @@ impl Drop for Raw {
     fn drop(&mut self) {
         let _ = self.0.shutdown(Shutdown::Both);
     }
+}
+
+/// Seven bits in each byte, the low ones first.
+fn put_number(mut number: u64, body: &mut Vec<u8>) {
+    while number >= 0x80 {
+        body.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    body.push(number as u8);
 }
 
 /// A time limit is a failure, everything else an end.
