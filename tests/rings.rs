@@ -448,28 +448,26 @@ fn resident(pid: i32) -> u64 {
 }
 
 #[test]
-fn a_cold_connection_gives_its_memory_back_and_has_some_again_when_it_is_hot() {
+fn a_cold_connection_gives_its_memory_back_and_goes_on_when_it_is_needed() {
     let manager = builder().start().unwrap();
     let echo = EchoProxy::new(&manager).unwrap();
+    eventually("a ring", || {
+        heat(&echo);
+        rings(pid(&manager)) == 1
+    });
     for round in 0..3 {
-        eventually("a ring", || {
-            heat(&echo);
-            rings(pid(&manager)) == 1
-        });
         let bytes = pattern(3 << 20, round);
         assert!(echo.echo(&bytes).unwrap() == bytes);
-        assert!(round > 0 || resident(pid(&manager)) >= 2 << 10, "{} KiB", resident(pid(&manager)));
-        eventually("all of it is given back", || rings(pid(&manager)) == 0);
-        // Neither side has noticed anything.
-        assert!(echo.echo(&bytes).unwrap() == bytes);
+        eventually("most of it is given back", || resident(pid(&manager)) <= 20);
+        heat(&echo);
     }
     drop(echo);
     manager.shutdown().unwrap();
 }
 
-/// A caller who waits on shared memory for longer than that is kept is answered by the socket, and others who call, defer and batch meanwhile are, too.
+/// A caller who waits on shared memory until that has been given back is answered, and others who call, defer and batch meanwhile are, too.
 #[test]
-fn who_waits_longer_than_the_memory_lasts_is_answered() {
+fn who_waits_until_the_memory_is_given_back_is_answered() {
     let manager = builder().start().unwrap();
     let echo = EchoProxy::new(&manager).unwrap();
     let deferred = echo.defer();
@@ -486,7 +484,7 @@ fn who_waits_longer_than_the_memory_lasts_is_answered() {
         heat(&other);
         rings(pid(&manager)) >= 2
     });
-    eventually("none", || rings(pid(&manager)) == 0);
+    eventually("most of it is given back", || resident(pid(&manager)) <= 20 * rings(pid(&manager)) as u64);
     let next = deferred.next(6);
     assert_eq!(other.wake(5).unwrap(), 2);
     assert_eq!((waiting.join().unwrap(), sent_ahead.wait().unwrap(), next.wait().unwrap()), (5, 5, 7));

@@ -3,9 +3,6 @@
 //! A connection starts on its socket, since most never carry more than a few calls. When calls come fast the client says so, and goes on calling; the server answers
 //! with an offer when it gets round to it, or with nothing. Each side then sends a last frame on the socket, and from there on by the memory. Nobody ever waits for
 //! any of it, and nobody notices: the frames are the same, in the same order.
-//!
-//! A connection without calls for a second goes back: the server leaves the memory, if nothing lies in it, by a word in it. The client finds that when it next looks
-//! or sends, and goes on by the socket; when calls come fast again, it begins anew.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +28,7 @@ pub(super) enum Upgrade {
     Asked(Instant),
     /// This side sends by the memory; what it will receive by.
     Half(Incoming),
-    /// In memory in both directions, until the server leaves it.
+    /// In memory in both directions.
     Whole,
     /// On its socket for good.
     Never,
@@ -47,9 +44,7 @@ impl Upgrade {
     #[inline]
     pub(super) fn call(&mut self, size: usize, sender: &mut Sender) -> Result<(), TransportError> {
         match self {
-            Self::Whole if sender.is_upgraded() => return Ok(()),
-            // The server has left the memory, since there were no calls for a while.
-            Self::Whole => *self = Self::Cold(0, None),
+            Self::Whole => return Ok(()),
             Self::Asked(asked) if asked.elapsed() >= PATIENCE => *self = Self::Cold(0, None),
             _ => {}
         }

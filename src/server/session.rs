@@ -347,24 +347,15 @@ impl Session {
         }
     }
 
-    /// Gives the shared memory up and goes back to the socket, unless the connection has become active again; where something lies there that the client has not taken,
-    /// gives back at least the memory that holds nothing.
+    /// Gives the shared memory back that holds nothing, unless the connection has become active again.
     pub(super) fn cool(&self) {
         self.cooling.store(false, Ordering::Relaxed);
-        // Where the leader takes it up at this moment, it waits for the locks, and finds a socket; where it has done, it leaves it again.
+        // Where the leader takes it up at this moment, it waits for the locks; where it has done, it leaves it again.
         if self.place.is_polled() || self.is_shelved() || self.held.lock().is_some() {
             return;
         }
-        let mut inbound = self.inbound.lock();
-        let mut outbound = self.outbound.lock();
-        if inbound.leave(&mut outbound.sender) {
-            outbound.ring = None;
-            // Pairs with the loads in `is_upgraded`.
-            self.upgraded.store(false, Ordering::Release);
-        } else {
-            inbound.cool();
-            outbound.sender.cool();
-        }
+        self.inbound.lock().cool();
+        self.outbound.lock().sender.cool();
     }
 
     fn flush_ring(&self) {

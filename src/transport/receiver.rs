@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::TransportError;
 use super::frame::{Header, MAX_HEADER};
+use super::frames;
 use super::ring::{Glance, Hints, Incoming};
 use super::socket::{Socket, is_end};
-use super::{Sender, frames};
 use crate::sys::buffer;
-use crate::sys::socket::{MAX_FDS, NUDGE, receive};
+use crate::sys::socket::{MAX_FDS, receive};
 
 /// The read buffer in bytes: many small frames come in with one system call, and what is larger gets its own memory.
 const BUFFER: usize = 64 << 10;
@@ -33,8 +33,6 @@ pub struct Receiver {
     fd_limit: u8,
     /// Whether the other side ended without having read all that was sent to it.
     reset: bool,
-    /// Whether nudges may stand before a frame: from times when frames came elsewhere.
-    nudged: bool,
 }
 
 /// What was read.
@@ -65,11 +63,6 @@ impl Read {
     fn is_empty(&self) -> bool {
         self.unread().is_empty() && self.large.is_none() && self.fds.is_empty()
     }
-
-    /// Skips the nudges that stand before a frame.
-    fn skip_nudges(&mut self) {
-        self.taken += self.unread().iter().take_while(|&&byte| byte == NUDGE).count();
-    }
 }
 
 impl Drop for Read {
@@ -81,7 +74,7 @@ impl Drop for Read {
 impl Receiver {
     pub(super) fn new(socket: Arc<Socket>) -> Self {
         let fd_limit = MAX_FDS as u8;
-        Self { socket, limit: DEFAULT_LIMIT, ring: None, read: None, fd_limit, reset: false, nudged: false }
+        Self { socket, limit: DEFAULT_LIMIT, ring: None, read: None, fd_limit, reset: false }
     }
 
     /// The body of the next frame; `None` when it has not wholly arrived yet. Does not wait.
@@ -94,11 +87,7 @@ impl Receiver {
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         self.socket.check()?;
         if let Some(ring) = &mut self.ring {
-            let frame = ring.next(self.socket.as_fd(), self.limit)?;
-            if frame.is_some() || !ring.other_has_left() {
-                return Ok(frame);
-            }
-            self.downgrade();
+            return ring.next(self.socket.as_fd(), self.limit);
         }
         loop {
             if let Some(frame) = self.take()? {
@@ -106,15 +95,6 @@ impl Receiver {
             }
             if !self.fill()? {
                 return Ok(None);
-            }
-            if let Some(read) = self.read.as_mut().filter(|_| self.nudged)
-                && read.large.is_none()
-            {
-                read.skip_nudges();
-                if read.unread().is_empty() {
-                    // Whoever sends nothing but nudges is not listened to without end.
-                    return Ok(None);
-                }
             }
         }
     }
@@ -167,34 +147,8 @@ impl Receiver {
 
     /// Takes frames out of shared memory from now on: the last frame on the socket has been read.
     pub fn upgrade(&mut self, ring: Incoming) {
-        let mut ring = Box::new(ring);
-        // The other side may have left the memory again already.
-        ring.keep_strays(self.read.as_ref().map_or(&[], |read| read.unread()));
-        self.ring = Some(ring);
-        self.nudged = true;
+        self.ring = Some(Box::new(ring));
         self.read = None;
-    }
-
-    /// Takes frames from the socket again: the other side sends by it, or will.
-    fn downgrade(&mut self) {
-        let strays = self.ring.take().map_or(Vec::new(), |ring| ring.into_strays());
-        self.read = None;
-        if !strays.is_empty() {
-            self.read.get_or_insert_default().buffer = strays;
-        }
-    }
-
-    /// Gives the shared memory up for good, if this side sleeps and nothing has come; false where that is not so. From then on both sides use the socket: the other one
-    /// learns of it when it next looks, or sends. For one side of a connection only, the server's; `sender` is its other half, which must have sent everything.
-    pub fn leave(&mut self, sender: &mut Sender) -> bool {
-        let leaves = self.socket.check().is_ok()
-            && sender.has_delivered()
-            && self.ring.as_mut().is_some_and(|ring| ring.leave());
-        if leaves {
-            self.downgrade();
-            sender.leave();
-        }
-        leaves
     }
 
     /// A way to look whether there is a frame, where frames come through shared memory.
@@ -279,9 +233,6 @@ impl Receiver {
         if read.large.is_some() {
             return Ok(read.large.take_if(|large| large.body.len() == large.size).map(|large| large.body));
         }
-        if self.nudged {
-            read.skip_nudges();
-        }
         let Some(header) = Header::parse(read.unread())? else { return Ok(None) };
         let size = usize::try_from(header.body).ok().filter(|_| header.body <= self.limit);
         let Some(size) = size else {
@@ -292,9 +243,6 @@ impl Receiver {
             let mut body = frames::memory_for(size);
             body.extend_from_slice(&read.buffer[begin..begin + size]);
             read.taken = begin + size;
-            if self.nudged {
-                read.skip_nudges();
-            }
             return Ok(Some(body));
         }
         if header.frame() > capacity {

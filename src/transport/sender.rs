@@ -186,37 +186,6 @@ impl Sender {
         self.ring = Some(Box::new(ring));
     }
 
-    /// Whether frames go through shared memory. Where the other side has left it, they no longer do.
-    pub fn is_upgraded(&mut self) -> bool {
-        if let (Some(ring), Ok(())) = (&self.ring, self.socket.check())
-            && ring.other_has_left()
-        {
-            // An error is met again where the rest of a frame is to be sent.
-            let _ = self.downgrade();
-        }
-        self.ring.is_some()
-    }
-
-    /// Whether all that was sent has been taken out by the other side.
-    pub(super) fn has_delivered(&self) -> bool {
-        self.queue.is_empty() && self.ring.as_ref().is_none_or(|ring| ring.is_empty())
-    }
-
-    /// Sends by the socket again.
-    pub(super) fn leave(&mut self) {
-        self.ring = None;
-    }
-
-    /// Sends by the socket from now on, what was kept first: the other side has left the shared memory.
-    fn downgrade(&mut self) -> Result<(), TransportError> {
-        let Some(ring) = self.ring.take() else { return Ok(()) };
-        for (head, body) in ring.into_kept()? {
-            let (bytes, start) = header((head.len() + body.len()) as u64);
-            self.keep(&bytes[start..], &[&head, &body], 0, None);
-        }
-        Ok(())
-    }
-
     /// Gives up the shared memory that holds nothing, for both sides: for a connection that has been silent for long.
     pub fn cool(&mut self) {
         if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
@@ -242,13 +211,7 @@ impl Sender {
             }
         }
         match &mut self.ring {
-            Some(ring) if ring.has_more() => match ring.flush(self.socket.as_fd())? {
-                Some(progress) => Ok(progress),
-                None => {
-                    self.downgrade()?;
-                    self.flush()
-                }
-            },
+            Some(ring) if ring.has_more() => ring.flush(self.socket.as_fd()),
             _ => Ok(Progress::Done),
         }
     }
@@ -324,13 +287,10 @@ impl Sender {
         Ok(Progress::Pending)
     }
 
-    /// Sends by the shared memory; `None` where there is none, or none any more.
+    /// Sends by the shared memory; `None` where there is none.
     fn send_ring(&mut self, parts: &[&[u8]], body: Option<&mut Bytes>) -> Result<Option<Progress>, TransportError> {
         let Some(ring) = &mut self.ring else { return Ok(None) };
-        let Some(sent) = ring.send(parts, body, self.socket.as_fd())? else {
-            self.downgrade()?;
-            return Ok(None);
-        };
+        let sent = ring.send(parts, body, self.socket.as_fd())?;
         // Only the socket tells that nobody will ever take anything out; it is asked where one would have to wait anyway.
         if sent == Progress::Pending {
             let end = poll::wait_one(self.socket.as_fd(), Interest::HangUp, Some(Duration::ZERO));

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::cells::{self, Kind};
-use super::doorbell::Bell;
 use super::layout::{Memory, Side, Way};
 use super::{Hints, bulk, doorbell};
-use crate::sys::socket::{NUDGE, nudge, nudged};
+use crate::sys::socket::{discard, nudge};
 use crate::transport::{TransportError, frames};
 
 /// A large frame that is arriving.
@@ -61,8 +60,6 @@ pub struct Incoming {
     ended: bool,
     /// What was last told to the other side.
     told: Hints,
-    /// What was read of frames on the socket, which come when the other side has left the memory.
-    strays: Vec<u8>,
     place: Arc<Place>,
 }
 
@@ -79,7 +76,6 @@ impl Incoming {
             made_room: false,
             ended: false,
             told: Hints { cpu: 0, active: 0 },
-            strays: Vec::new(),
             place: Arc::default(),
         }
     }
@@ -97,7 +93,7 @@ impl Incoming {
         self.place.attention.store(self.asleep || self.ended || self.large.is_some(), Ordering::Relaxed);
     }
 
-    /// The next frame; `None` when it has not wholly come, or never will: the other side may have [left](Self::other_has_left).
+    /// The next frame; `None` when it has not wholly come.
     pub(in crate::transport) fn next(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -111,12 +107,6 @@ impl Incoming {
         let frame = frame?;
         if frame.is_some() {
             return Ok(frame);
-        }
-        if self.other_has_left() {
-            return if self.large.is_none() { Ok(None) } else { Err(TransportError::Truncated) };
-        }
-        if !self.strays.is_empty() {
-            return Err(TransportError::Scribbled { what: "the socket beside the memory" });
         }
         if self.ended {
             return Err(if self.large.is_some() { TransportError::Truncated } else { TransportError::Closed });
@@ -173,7 +163,7 @@ impl Incoming {
     pub(in crate::transport) fn is_ready(&self) -> bool {
         let arriving =
             |large: &Large| large.body.len() == large.size || self.bulk.ready().map_or(true, |ready| ready > 0);
-        self.ended || self.other_has_left() || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
+        self.ended || self.large.as_ref().map_or_else(|| self.cells.is_ready(), arriving)
     }
 
     /// Gives back what memory holds nothing: for a connection that has been cold for a while.
@@ -185,29 +175,6 @@ impl Incoming {
         }
     }
 
-    /// Whether the other side reads and writes here no more, but on the socket. Only servers leave.
-    pub(in crate::transport) fn other_has_left(&self) -> bool {
-        self.side == Side::Client && doorbell::has_left(&self.memory.side(Side::Server).asleep)
-    }
-
-    /// Takes bytes in that were read behind the socket's last frame.
-    pub(in crate::transport) fn keep_strays(&mut self, bytes: &[u8]) {
-        self.strays.extend(bytes.iter().skip_while(|&&byte| byte == NUDGE));
-    }
-
-    /// What was read of the frames on the socket.
-    pub(in crate::transport) fn into_strays(self) -> Vec<u8> {
-        self.strays
-    }
-
-    /// This side sleeps, and looks here no more, if nothing has come since it fell asleep; then true.
-    pub(in crate::transport) fn leave(&mut self) -> bool {
-        self.asleep
-            && self.large.is_none()
-            && !self.cells.is_ready()
-            && doorbell::leave(&self.memory.side(self.side).asleep)
-    }
-
     /// Whether the socket was found to have ended.
     pub(in crate::transport) fn has_ended(&self) -> bool {
         self.ended
@@ -215,9 +182,7 @@ impl Incoming {
 
     /// Prepares to sleep on the socket; false if there is something to be done first. With `deaf`, what lies ready to be read does not count.
     pub(in crate::transport) fn settle(&mut self, deaf: bool) -> bool {
-        self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || {
-            if deaf { !self.other_has_left() } else { !self.is_ready() }
-        });
+        self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || deaf || !self.is_ready());
         self.publish();
         self.asleep
     }
@@ -230,19 +195,14 @@ impl Incoming {
     fn rise(&mut self, socket: BorrowedFd<'_>) {
         doorbell::rise(&self.memory.side(self.side).asleep);
         self.asleep = false;
-        self.ended |= !nudged(socket, &mut self.strays);
-        if self.side == Side::Server {
-            // A client's frames stand here only after this side has left.
-            self.strays.clear();
-        }
+        self.ended |= !discard(socket);
         self.publish();
     }
 
     /// Wakes the other side if it sleeps; after room was made.
     fn ring(&mut self, socket: BorrowedFd<'_>) {
         self.made_room = false;
-        // Where it has left, the next look for frames tells.
-        if doorbell::bell(&self.memory.side(self.side.other()).asleep) == Bell::Rings {
+        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
             nudge(socket);
         }
     }

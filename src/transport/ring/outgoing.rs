@@ -5,7 +5,6 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::cells::{self, Kind, MAX_RECORD};
-use super::doorbell::Bell;
 use super::layout::{Memory, Side};
 use super::{bulk, doorbell};
 use crate::sys::buffer;
@@ -39,8 +38,6 @@ pub struct Outgoing {
     bulk: bulk::Producer,
     queue: VecDeque<Kept>,
     backlog: usize,
-    /// Whether the other side was found to have left: what was published last, nobody reads.
-    deserted: bool,
     /// Whether frames are out that the other side was not rung for.
     owes: bool,
 }
@@ -55,18 +52,15 @@ impl Outgoing {
             memory,
             queue: VecDeque::new(),
             backlog: 0,
-            deserted: false,
             owes: false,
         }
     }
 
     /// Publishes a frame behind which others follow at once; false where it is to be [sent](Self::send) instead. The other side sees it where it looks; where it sleeps it is woken by what
     /// follows, a [`flush`](Self::flush) at the latest. That saves each of them the wait until the other side's processor has let go of the cell.
-    ///
-    /// Of the server's frames only: a client must ring for each, as one look tells it whether the server has left, and so whether that one frame was read.
     pub(in crate::transport) fn enqueue(&mut self, parts: &[&[u8]]) -> Result<bool, TransportError> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
-        let enqueues = self.side == Side::Server && self.queue.is_empty() && size <= MAX_RECORD;
+        let enqueues = self.queue.is_empty() && size <= MAX_RECORD;
         let pushed = enqueues && self.cells.push(Kind::Frame, size, parts)?;
         self.owes |= pushed;
         Ok(pushed)
@@ -78,13 +72,12 @@ impl Outgoing {
     }
 
     /// Sends one frame behind all that was sent before. A body that has to be kept is taken out of `body` where that is given; `parts` are then what stands before it.
-    /// `None` where the other side has left: the frame is as unsent as those that were kept, and all of them are to go by the socket.
     pub(in crate::transport) fn send(
         &mut self,
         parts: &[&[u8]],
         body: Option<&mut Bytes>,
         socket: BorrowedFd<'_>,
-    ) -> Result<Option<Progress>, TransportError> {
+    ) -> Result<Progress, TransportError> {
         debug_assert!(self.memory.is_here(), "the socket's stamp was asked");
         let head: usize = parts.iter().map(|part| part.len()).sum();
         let size = head + body.as_ref().map_or(0, |body| body.len());
@@ -96,16 +89,13 @@ impl Outgoing {
             };
             if pushed {
                 self.ring(socket);
-                return Ok((!self.deserted).then_some(Progress::Done));
+                return Ok(Progress::Done);
             }
         }
         self.ring_if_owed(socket);
         let mut sent = 0;
         let mut announced = false;
         if self.queue.is_empty() && size > MAX_RECORD && self.announce(size, socket)? {
-            if self.deserted {
-                return Ok(None);
-            }
             announced = true;
             for part in parts.iter().copied().chain(body.as_deref().map(|body| &**body)) {
                 let count = self.stream(part, socket)?;
@@ -116,7 +106,7 @@ impl Outgoing {
             }
             if sent == size {
                 self.bulk.end();
-                return Ok(Some(Progress::Done));
+                return Ok(Progress::Done);
             }
         }
         // What is out of the parts before the body need not be kept.
@@ -135,7 +125,7 @@ impl Outgoing {
         };
         self.backlog += kept.length() - kept.sent;
         self.queue.push_back(kept);
-        Ok(Some(Progress::Pending))
+        Ok(Progress::Pending)
     }
 
     /// Sends a frame of `size` bytes that `write` gives piece by piece, straight from where they lie. `wait` is called where there is no room, and says whether to go on
@@ -147,7 +137,7 @@ impl Outgoing {
         wait: &mut dyn FnMut() -> bool,
         socket: BorrowedFd<'_>,
     ) -> Result<Option<Progress>, TransportError> {
-        if !self.queue.is_empty() || size <= MAX_RECORD || !self.announce(size, socket)? || self.deserted {
+        if !self.queue.is_empty() || size <= MAX_RECORD || !self.announce(size, socket)? {
             return Ok(None);
         }
         let (mut left, mut kept, mut failed) = (size, None, None);
@@ -186,17 +176,12 @@ impl Outgoing {
         }
     }
 
-    /// Sends what was kept, as far as it fits now; `None` where the other side has left.
-    pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Progress>, TransportError> {
+    /// Sends what was kept, as far as it fits now.
+    pub(in crate::transport) fn flush(&mut self, socket: BorrowedFd<'_>) -> Result<Progress, TransportError> {
         self.ring_if_owed(socket);
         while let Some(mut kept) = self.queue.pop_front() {
             let before = kept.sent;
             let done = self.advance(&mut kept, socket);
-            if self.deserted {
-                kept.sent = before;
-                self.queue.push_front(kept);
-                return Ok(None);
-            }
             self.backlog -= kept.sent - before;
             match done {
                 Ok(true) => {
@@ -206,12 +191,12 @@ impl Outgoing {
                 }
                 Ok(false) => {
                     self.queue.push_front(kept);
-                    return Ok(Some(Progress::Pending));
+                    return Ok(Progress::Pending);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some(Progress::Done))
+        Ok(Progress::Done)
     }
 
     /// Goes on with a kept frame; true when all of it is out.
@@ -226,7 +211,7 @@ impl Outgoing {
                 }
                 return Ok(pushed);
             }
-            if !self.announce(length, socket)? || self.deserted {
+            if !self.announce(length, socket)? {
                 return Ok(false);
             }
             kept.announced = true;
@@ -266,9 +251,6 @@ impl Outgoing {
             }
             sent += count;
             self.ring(socket);
-            if self.deserted {
-                return Err(TransportError::Scribbled { what: "an end inside a large message" });
-            }
         }
         Ok(sent)
     }
@@ -276,11 +258,8 @@ impl Outgoing {
     /// Wakes the other side if it sleeps; after anything was published.
     fn ring(&mut self, socket: BorrowedFd<'_>) {
         self.owes = false;
-        match doorbell::bell(&self.memory.side(self.side.other()).asleep) {
-            Bell::Silent => {}
-            Bell::Rings => nudge(socket),
-            // Only servers leave.
-            Bell::Nobodys => self.deserted |= self.side == Side::Client,
+        if doorbell::must_ring(&self.memory.side(self.side.other()).asleep) {
+            nudge(socket);
         }
     }
 
@@ -288,24 +267,6 @@ impl Outgoing {
         if self.owes {
             self.ring(socket);
         }
-    }
-
-    /// Whether the other side has left, so that everything goes by the socket.
-    pub(in crate::transport) fn other_has_left(&self) -> bool {
-        self.side == Side::Client && doorbell::has_left(&self.memory.side(Side::Server).asleep)
-    }
-
-    /// The frames that were kept, in order: none of them is out.
-    pub(in crate::transport) fn into_kept(self) -> Result<impl Iterator<Item = (Vec<u8>, Bytes)>, TransportError> {
-        if self.queue.iter().any(|kept| kept.announced) {
-            return Err(TransportError::Scribbled { what: "an end inside a large message" });
-        }
-        Ok(self.queue.into_iter().map(|kept| kept.parts))
-    }
-
-    /// Whether everything that was sent has been taken out.
-    pub(in crate::transport) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.cells.is_empty() && self.bulk.is_empty()
     }
 
     /// Gives back what memory holds nothing: for a connection that has been cold for a while.

@@ -49,8 +49,6 @@ conform! {
     tcp6: super::super::over_tcp6;
     ring: super::super::over_ring;
     ring_back: super::super::over_ring_back;
-    left: super::super::over_left;
-    left_back: super::super::over_left_back;
 }
 
 conform_as_stream! {

@@ -1,7 +1,6 @@
 //! The transports' tests: one suite of the contract, run on every backend, and what is particular to listeners.
 
 mod conformance;
-mod leaving;
 mod listener;
 
 use std::os::unix::net::UnixStream;
@@ -86,19 +85,6 @@ fn over_ring() -> (Connection, Connection) {
 /// The same, seen from the other side.
 fn over_ring_back() -> (Connection, Connection) {
     let (near, far) = over_ring();
-    (far, near)
-}
-
-/// A pair whose server has left the memory again, of which the other side knows nothing yet.
-fn over_left() -> (Connection, Connection) {
-    let (mut near, far) = over_ring();
-    assert!(near.receiver.settle() && near.receiver.leave(&mut near.sender));
-    (near, far)
-}
-
-/// The same, seen from the other side.
-fn over_left_back() -> (Connection, Connection) {
-    let (near, far) = over_left();
     (far, near)
 }
 
