@@ -1,6 +1,6 @@
 //! A connection that has not proved itself yet.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use super::core::{Admission, Core};
@@ -11,7 +11,7 @@ use super::timers::TimerKey;
 use crate::error::{Error, Result};
 use crate::handshake::{Arrived, Authenticated, Pending, Refusal, Role, Welcome};
 use crate::sys::sync::Mutex;
-use crate::transport::Connection;
+use crate::transport::{Connection, Descriptor};
 
 struct State {
     /// Taken when the handshake is over.
@@ -21,8 +21,8 @@ struct State {
 
 /// One stranger. Costs a slot and at most 4 KiB, for as long as a handshake may take.
 pub(super) struct Arrival {
-    /// A copy of the descriptor, since the handshake's own is behind the lock.
-    fd: std::os::fd::OwnedFd,
+    /// The handshake's own is behind the lock. No copy: where descriptors run out, a connection that was accepted must not end for want of another.
+    fd: Descriptor,
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Progress {
 impl Arrival {
     /// Greets a new connection.
     pub(super) fn new(core: &Core, connection: Connection, admission: Admission) -> Result<Self> {
-        let fd = connection.sender.fd().try_clone_to_owned().map_err(|error| Error::io("accepting", error))?;
+        let fd = connection.share();
         let welcome = Welcome { server: core.table.server(), max_frame: core.settings.max_frame };
         #[cfg_attr(not(feature = "python"), allow(unused_mut))]
         let mut pending = Pending::new(connection, &core.settings.authkey, welcome)?;
@@ -49,7 +49,6 @@ impl Arrival {
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
         self.fd.as_fd()
     }
 
