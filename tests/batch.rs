@@ -385,21 +385,23 @@ fn a_timeout_ends_its_own_call_only() {
     let manager = start();
     let (counter, mailbox) = (CounterProxy::new(&manager).unwrap(), MailboxProxy::new(&manager).unwrap());
     let brief = Duration::from_millis(50);
-    let (hasty, patient) = (mailbox.with_timeout(brief).defer().get(), mailbox.defer().get());
     let begin = Instant::now();
+    let (hasty, patient) = (mailbox.with_timeout(brief).defer().get(), mailbox.defer().get());
     let late = hasty.wait();
     assert!(matches!(late, Err(Error::Timeout { after }) if after == brief), "{late:?}");
-    assert!(begin.elapsed() >= brief / 2);
+    assert!(begin.elapsed() >= brief);
     mailbox.put(1).unwrap();
     assert_eq!(patient.wait().unwrap(), 1);
     // A method that runs is not interrupted, but not waited for either; and the connection goes on.
     let nap = counter.with_timeout(brief).defer().nap(2000);
     assert!(matches!(nap.wait(), Err(Error::Timeout { .. })));
     // An answer that came in time is there however late it is fetched.
-    let add = counter.with_timeout(Duration::from_secs(10)).defer().get();
-    let quick = mailbox.with_timeout(Duration::from_millis(200)).defer().items();
-    thread::sleep(Duration::from_millis(300));
-    assert!(quick.wait().unwrap().is_empty());
+    let add = counter.with_timeout(common::LIMIT).defer().get();
+    common::patiently("an answer in time", |time| {
+        let quick = mailbox.with_timeout(time).defer().items();
+        thread::sleep(time + brief);
+        quick.wait().is_ok_and(|items| items.is_empty())
+    });
     assert_eq!(add.wait().unwrap(), 0);
     let results = manager.batch(|b| {
         let hasty = mailbox.with_timeout(brief);
@@ -509,16 +511,15 @@ fn a_killed_server_fails_what_was_not_answered_and_only_that() {
     let manager = start();
     let (counter, mailbox) = (CounterProxy::new(&manager).unwrap(), MailboxProxy::new(&manager).unwrap());
     let server = manager.pid().unwrap() as i32;
-    let kill = |when: Duration| {
-        thread::spawn(move || {
-            thread::sleep(when);
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(server), Signal::SIGKILL).unwrap();
-            Instant::now()
-        })
-    };
     let answered = counter.defer().add(1);
     let unanswered: Vec<_> = (0..20).map(|_| mailbox.defer().get()).collect();
-    let killer = kill(Duration::from_millis(300));
+    let witness = mailbox.clone();
+    let killer = thread::spawn(move || {
+        eventually("the batch is with the server", || witness.waiting().unwrap() == 21);
+        // Long enough for what it has answered to have left.
+        thread::sleep(Duration::from_millis(300));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    });
     let (sum, item, rest) = manager
         .batch(|b| {
             let all = (b.on(&counter).add(1), b.on(&mailbox).get(), b.on(&mailbox).items());
@@ -529,7 +530,7 @@ fn a_killed_server_fails_what_was_not_answered_and_only_that() {
     assert!(matches!(item, Err(Error::ServerGone { .. })), "{item:?}");
     assert!(rest[0].as_ref().is_ok_and(Vec::is_empty), "{rest:?}");
     let first = unanswered.into_iter().map(|call| call.wait()).collect::<Vec<_>>();
-    assert!(killer.join().unwrap().elapsed() < Duration::from_secs(5));
+    killer.join().unwrap();
     assert!(first.iter().all(|call| matches!(call, Err(Error::ServerGone { .. }))), "{first:?}");
     assert_eq!(answered.wait().unwrap(), 1);
     assert!(matches!(counter.defer().get().wait(), Err(Error::ServerGone { .. })));
@@ -714,13 +715,11 @@ fn large_calls_are_under_way_though_nobody_waits() {
     let manager = start();
     let counter = CounterProxy::new(&manager).unwrap();
     let bytes = vec![3; 20 << 20];
-    let begin = Instant::now();
     let echo = counter.defer().echo(&bytes);
     let after = counter.defer().add(5);
     eventually("the call behind it is made", || counter.get().unwrap() == 5);
     assert_eq!(echo.wait().unwrap().len(), bytes.len());
     assert_eq!(after.wait().unwrap(), 5);
-    assert!(begin.elapsed() < common::LIMIT);
     manager.shutdown().unwrap();
 }
 

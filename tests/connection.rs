@@ -192,7 +192,7 @@ fn a_silent_caller_keeps_nobody_waiting() {
     let _silent: Vec<_> = (0..5).map(|_| TcpStream::connect(("localhost", port)).unwrap()).collect();
     let place = listener.address().clone();
     let caller = thread::spawn(move || Connection::connect_with(&place, &key).unwrap().recv::<u32>().unwrap());
-    let accepted = listener.accept_timeout(Some(Duration::from_secs(5))).unwrap().expect("the honest one");
+    let accepted = listener.accept_timeout(Some(LIMIT)).unwrap().expect("the honest one");
     accepted.send(&1).unwrap();
     assert_eq!(caller.join().unwrap(), 1);
     assert!(listener.accept_timeout(Some(Duration::from_millis(20))).unwrap().is_none());

@@ -386,6 +386,7 @@ fn a_silent_orphan_gives_back_in_time_over_tcp() {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     for speaks in [false, true] {
         let (mut door, mut opens) = std::io::pipe().unwrap();
+        let (mut leave, mut leaves) = std::io::pipe().unwrap();
         let parent = fork(|| {
             let manager = builder().address(&*address).connect().unwrap();
             let chatter = ChatterProxy::new(&manager).unwrap();
@@ -399,11 +400,12 @@ fn a_silent_orphan_gives_back_in_time_over_tcp() {
             });
             // Lives on: what is dropped is killed.
             std::mem::forget(orphan);
-            thread::sleep(Duration::from_millis(100));
+            leave.read_exact(&mut [0]).unwrap();
             0
         });
         let mut orphan = [0; 4];
         reader.read_exact(&mut orphan).unwrap();
+        leaves.write_all(&[1]).unwrap();
         let orphan = Child::adopt(i32::from_le_bytes(orphan));
         assert_eq!(wait(parent), 0);
         if speaks {

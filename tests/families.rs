@@ -286,6 +286,8 @@ fn watch() {
 }
 
 fn main() {
+    // Whoever runs the tests in the background may have them ignore it, which would be inherited.
+    common::heed_sigint();
     match env::var(ROLE).as_deref() {
         Ok("large family") => large_family(),
         Ok("orderly end") => an_orderly_end(),

@@ -77,8 +77,14 @@ fn everything_comes_back_as_from_a_fork() {
     assert_eq!(parked.wait().unwrap().signal(), Some(15));
     assert!(parked.join().unwrap_err().to_string().contains("SIGTERM"));
     // Holds the heeding of SIGINT, which the server itself ignores.
-    let parked = Process::<()>::spawn_fn(|()| common::forever(), ()).unwrap();
-    thread::sleep(Duration::from_millis(50));
+    let directory = tempfile::tempdir().unwrap();
+    let begun = directory.path().join("begun");
+    let park = |begun| {
+        std::fs::write(begun, "").unwrap();
+        common::forever()
+    };
+    let parked = Process::<()>::spawn_fn(park, begun.clone()).unwrap();
+    eventually("it has begun", || begun.exists());
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(parked.id().cast_signed()), nix::sys::signal::SIGINT).unwrap();
     assert_eq!(parked.wait().unwrap().signal(), Some(2));
     let left = Process::<()>::spawn_fn(|code| std::process::exit(code), 5).unwrap();

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{LIMIT, eventually, fork, is_alive, wait};
 use multiproc::{BaseManager, Builder, Error};
@@ -221,13 +221,11 @@ fn drop_leaves_nothing_behind() {
             clock.tick().unwrap();
             drop(manager);
             assert!(common::state(server).is_none(), "dropping waits for the server's end");
-            let begin = Instant::now();
             match clock.tick() {
                 Err(Error::ServerGone { reason, .. }) => assert!(reason.contains("manager"), "{reason}"),
                 other => panic!("{other:?}"),
             }
             assert!(clock.to_string().contains("gone"), "its text says so: {clock}");
-            assert!(begin.elapsed() < Duration::from_secs(5), "told at once");
         }
         let unwound = thread::spawn(|| {
             let manager = builder().start().unwrap();
@@ -335,10 +333,8 @@ fn the_server_ends_with_its_starter_although_a_child_of_his_lives() {
     let address = String::from_utf8(address).unwrap();
     let directory = Path::new(address.strip_prefix("unix:").unwrap()).parent().unwrap();
     assert!(is_alive(server.0) && is_alive(bystander.0) && directory.exists());
-    let begin = Instant::now();
     starter.kill();
     eventually("the server ends with its starter", || !is_alive(server.0));
-    assert!(begin.elapsed() < Duration::from_secs(5), "took {:?}", begin.elapsed());
     assert!(is_alive(bystander.0), "while the starter's child lived");
     assert!(!directory.exists(), "and has taken socket and directory with it");
 }
@@ -503,10 +499,15 @@ fn an_ending_server_takes_no_more_connections() {
 #[test]
 fn a_busy_server_is_terminated_before_it_is_killed() {
     common::adopt_orphans();
+    common::patiently("it was killed, and not even terminated", is_terminated_in_time);
+}
+
+/// Whether a server ends as it should when SIGTERM finds it busy, and it has so long from then on.
+fn is_terminated_in_time(time: Duration) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
-    let manager = builder().shutdown_timeout(Duration::from_millis(500)).start().unwrap();
+    let manager = builder().shutdown_timeout(time).start().unwrap();
     let _farewell = LeavingProxy::new(&manager, text("farewell"), None).unwrap();
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // A copy of the client holds its sockets open, so that the thread that watches processes finds out, and drops what it held.
@@ -533,7 +534,7 @@ fn a_busy_server_is_terminated_before_it_is_killed() {
         shutdown.join().unwrap().unwrap();
         assert!(terminated);
     });
-    assert!(path("farewell").exists(), "it was killed, and not even terminated");
+    path("farewell").exists()
 }
 
 /// Holds: SIGTERM is read by the control thread, which ends in order; SIGINT, which a terminal sends to all, is ignored.
@@ -574,9 +575,7 @@ fn a_method_that_never_ends_does_not_keep_the_server() {
         thread::scope(|scope| {
             let call = scope.spawn(|| if worker { clock.hang_on_a_worker(name) } else { clock.hang(name) });
             eventually("the method runs", || entered.exists());
-            let begin = Instant::now();
             manager.shutdown().unwrap();
-            assert!(begin.elapsed() < Duration::from_secs(8), "took {:?}", begin.elapsed());
             assert!(common::state(server).is_none());
             assert!(matches!(call.join().unwrap(), Err(Error::ServerGone { .. })));
         });
@@ -588,8 +587,7 @@ fn a_method_that_never_ends_does_not_keep_the_server() {
 fn a_server_that_hears_nothing_is_killed() {
     let manager = builder().shutdown_timeout(Duration::from_millis(100)).start().unwrap();
     let server = pid(&manager);
-    signal(server, Signal::SIGSTOP);
-    eventually("it has stopped", || common::state(server) == Some('T'));
+    common::stop(server);
     manager.shutdown().unwrap();
     assert!(common::state(server).is_none(), "gone and reaped");
 }
@@ -607,20 +605,16 @@ fn calls_in_flight_learn_of_the_servers_death() {
             .map(|(number, clock)| {
                 let entered = directory.path().join(number.to_string());
                 let name = entered.to_str().unwrap().to_owned();
-                let call = scope.spawn(move || {
-                    let result = if number % 2 == 0 { clock.hang_on_a_worker(name) } else { clock.hang(name) };
-                    (result, Instant::now())
-                });
+                let call =
+                    scope.spawn(move || if number % 2 == 0 { clock.hang_on_a_worker(name) } else { clock.hang(name) });
                 eventually("the call is in flight", || entered.exists());
                 call
             })
             .collect();
-        let killed = Instant::now();
         signal(pid(&manager), Signal::SIGKILL);
         for call in calls {
-            let (result, at) = call.join().unwrap();
+            let result = call.join().unwrap();
             assert!(matches!(result, Err(Error::ServerGone { .. })), "{result:?}");
-            assert!(at - killed < Duration::from_secs(5), "took {:?}", at - killed);
         }
     });
     for clock in &clocks {
@@ -645,7 +639,6 @@ fn nobody_listens() {
         format!("tcp:127.0.0.1:{free}"),
     ];
     for address in &addresses {
-        let begin = Instant::now();
         match builder().address(&**address).connect() {
             Err(Error::ServerGone { address: named, reason }) => {
                 assert_eq!(&named, address);
@@ -653,7 +646,6 @@ fn nobody_listens() {
             }
             other => panic!("{address}: {other:?}"),
         }
-        assert!(begin.elapsed() < Duration::from_secs(5), "{address}");
     }
     assert!(matches!(builder().connect(), Err(Error::State { .. })), "without an address");
 }

@@ -306,9 +306,13 @@ fn workers_are_replaced_after_their_number_of_tasks() {
 #[test]
 fn results_can_be_asked_for_later() {
     let pool = Pool::new(1).unwrap();
-    let slow = pool.apply_async(|ms: u64| std::thread::sleep(Duration::from_millis(ms)), 200).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let door = directory.path().join("door");
+    let waits = |door: std::path::PathBuf| assert!(within(LIMIT, || door.exists()));
+    let slow = pool.apply_async(waits, door.clone()).unwrap();
     assert!(!slow.is_ready() && slow.successful().is_none());
     assert!(matches!(slow.get_timeout(Duration::from_millis(1)), Err(PoolError::Timeout { .. })));
+    std::fs::write(door, b"").unwrap();
     assert!(slow.wait(Some(LIMIT)));
     assert_eq!(slow.successful(), Some(true));
     slow.get().unwrap();

@@ -686,7 +686,7 @@ fn live(manager: &BaseManager, shelf: &ShelfProxy, post: &Post, progress: &Pipe,
 fn many_processes(steps: usize, kills: usize) {
     const PROCESSES: usize = 8;
     // Shorter than the default, as what lies in a pipe at the end of its sender lapses by it; and long enough for the reader, who looks often.
-    let manager = builder().ticket_time(Duration::from_secs(8)).start().unwrap();
+    let manager = builder().ticket_time(Duration::from_secs(20)).start().unwrap();
     let shelf = ShelfProxy::new(&manager).unwrap();
     let (post, progress) = (Post::new(PROCESSES), Pipe::new());
     let run = |me| {

@@ -38,7 +38,8 @@ fn a_turn_ends_when_its_holder_is_killed() -> Result<()> {
     let manager = SyncManager::start()?;
     let dict = DictProxy::<String, u32>::new(&manager)?;
     let in_turn = CounterProxy::new(&manager, 0)?;
-    let started = Instant::now();
+    // A busy machine holds up one round or the other, but not most.
+    let mut quick = 0;
     for round in 1..=40 {
         let holder = {
             let (dict, in_turn) = (dict.clone(), in_turn.clone());
@@ -61,10 +62,12 @@ fn a_turn_ends_when_its_holder_is_killed() -> Result<()> {
         // In most rounds the other one waits for its turn by then; in others it comes when the turn has ended.
         thread::sleep(Duration::from_millis(10));
         holder.kill();
+        let killed = Instant::now();
         next.join().expect("no panic")?;
+        quick += u32::from(killed.elapsed() < LIMIT / 2);
         assert_eq!(dict.get("n")?, Some(u32::try_from(round).expect("few rounds")));
     }
-    assert!(started.elapsed() < 20 * LIMIT, "turns of the dead have lapsed instead of ending: {:?}", started.elapsed());
+    assert!(quick > 10, "turns of the dead have lapsed instead of ending: {quick} of 40 did not");
     manager.shutdown()
 }
 
@@ -96,14 +99,16 @@ fn a_turn_ends_when_it_takes_too_long() -> Result<()> {
 fn a_turn_ends_when_the_function_panics() -> Result<()> {
     let manager = SyncManager::start()?;
     let dict = DictProxy::<String, u32>::new(&manager)?;
-    let started = Instant::now();
+    let mut quick = 0;
     for _ in 0..60 {
+        let started = Instant::now();
         let panics = || update_in_turn(&dict, "n", || std::panic::resume_unwind(Box::new("on purpose")));
         assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        quick += u32::from(started.elapsed() < LIMIT / 2);
     }
     update_in_turn(&dict, "n", || {})?;
     assert_eq!(dict.get("n")?, Some(1));
-    assert!(started.elapsed() < 20 * LIMIT, "turns have lapsed instead of ending: {:?}", started.elapsed());
+    assert!(quick > 15, "turns have lapsed instead of ending: {quick} of 60 did not");
     manager.shutdown()
 }
 

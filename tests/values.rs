@@ -80,7 +80,7 @@ fn who_writes_waits_for_the_lock() -> Result<()> {
         Ok::<_, Error>(())
     })?;
     assert_eq!(value.get()?, 12);
-    assert!(!value.try_lock_for(Duration::from_secs(10))?.expect("free").was_abandoned());
+    assert!(!value.try_lock_for(common::LIMIT)?.expect("free").was_abandoned());
     let mut guard = value.lock()?;
     *guard = 99;
     guard.discard()?;
@@ -130,7 +130,9 @@ fn a_killed_holders_lock_goes_on_with_the_old_value() -> Result<()> {
         thread::sleep(Duration::from_millis(20));
         holder.kill();
         assert_eq!(writes.join().expect("no panic")?, 1);
-        assert_eq!(next.join().expect("no panic")?, (true, 2));
+        let (abandoned, seen) = next.join().expect("no panic")?;
+        // On a busy machine the one that writes may come second.
+        assert!(abandoned && (1..=2).contains(&seen), "{seen}");
         assert!(!value.lock()?.was_abandoned(), "told once");
         Ok::<_, Error>(())
     })?;

@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
 /// How long anything may take before a test gives up: long, as the machine may be busy.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// What a child ends with when its closure panicked.
 pub const PANICKED: i32 = 101;
@@ -176,6 +176,13 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     if !within(LIMIT, &mut holds) {
         panic!("not within {LIMIT:?}: {what}");
     }
+}
+
+/// Tries something that depends on a short time, which a busy machine may overrun: again and again, each time with a longer one.
+#[track_caller]
+pub fn patiently(what: &str, attempt: impl FnMut(Duration) -> bool) {
+    let times = [300, 1_000, 4_000, 16_000, 60_000].map(Duration::from_millis);
+    assert!(times.into_iter().any(attempt), "not even with {:?}: {what}", times[4]);
 }
 
 /// Whether something comes to hold within a time.

