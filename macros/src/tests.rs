@@ -1,6 +1,6 @@
 //! From text to text, without a compiler behind: what is generated, and what is said where something is wrong.
 //!
-//! What the generated code *does* is for `tests/ui` of the library, where it is compiled and run.
+//! What the generated code *does* is for `tests/ui`, where it is compiled and run.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,6 +1,8 @@
 //! What the macros accept, run for real, and what they refuse, with what they say then.
 //!
-//! After a change of a message: `TRYBUILD=overwrite cargo test --test macro_ui`, then read every changed `.stderr` as its
+//! Here and not with the library: what is built for it are this package's dependencies, of which the library has many more for its own tests.
+//!
+//! After a change of a message: `TRYBUILD=overwrite cargo test --package multiproc-macros --test macro_ui`, then read every changed `.stderr` as its
 //! author's user would: is it at the right place, and does it say what to do?
 
 #[test]
