@@ -188,7 +188,12 @@ fn nothing_is_left_of_processes_that_have_ended() {
                 _ => drop(idle),
             }
         }
-        assert!(within(LIMIT, || count() == before), "{:?} before, {:?} after", before, count());
+        // Where another test's manager lived at the fork, this process has what the last of its children held until it forks again.
+        let again = within(LIMIT / 2, || {
+            Process::spawn(|| ()).unwrap().join().unwrap();
+            count() == before
+        });
+        assert!(again, "{:?} before, {:?} after", before, count());
         0
     });
     assert_eq!(wait(child), 0);

@@ -8,7 +8,8 @@
 //! | [`gate`](ForkMutex) | no lock of this crate is held at a fork, whoever forks |
 //! | [`hooks`](at_fork) | what the crate does before and after any `fork(2)`, a user's own included |
 //! | [`generation`] | tells an inherited thing from one's own, without a system call |
-//! | [`spawn`] | the crate's own forks: clean signals, clean stdio, contained panics |
+//! | [`spawn`] | the crate's own forks: clean signals, contained panics |
+//! | [`stdio`] | stdout and stderr over a fork; what to do where they were inherited locked |
 //! | [`Child`] | the parent's handle to such a child, by pidfd |
 //! | [`PrivateFd`] | file descriptors that forked children find closed |
 //!
@@ -28,6 +29,7 @@ mod generation;
 mod hooks;
 mod private;
 mod spawn;
+mod stdio;
 #[cfg(test)]
 mod tests;
 

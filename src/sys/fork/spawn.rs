@@ -1,7 +1,7 @@
 //! The crate's own forks: a child that starts clean and leaves without a trace of its parent's.
 #![allow(unsafe_code)]
 
-use std::io::{self, StderrLock, StdoutLock, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, read, write};
 
+use super::stdio::{Stdio, flush};
 use super::{Child, thread_count};
 use crate::sys::panic::{self, Panic};
 use crate::sys::pidfd::PidFd;
@@ -30,7 +31,7 @@ const LEAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Forks a child that runs `child` and ends with the code that it returns, or with 101 if it panics.
 ///
 /// - stdout (Rust's and C's) is flushed before, and both standard streams are locked over the fork: what was printed
-///   before appears once, and the child can print. Waits for whoever is printing.
+///   before appears once, and the child can print. Waits for whoever is printing, but not for a thread that only an ancestor had.
 /// - In the child, signal handlers are reset to the default (ignored signals stay ignored), and the caller's signal
 ///   mask is in force (or, where a thread of this crate's forks, its maker's); no handler of the parent's runs in between.
 /// - A panic's text goes to fd 2 itself, past whatever captures the output of the parent.
@@ -57,7 +58,7 @@ pub fn spawn_bound(bind: impl FnOnce(u32) -> io::Result<()>, child: impl FnOnce(
     // its own; the child runs what a forked child may run, and never returns from here.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            drop(stdio);
+            stdio.bequeath();
             drop(grant);
             begin(leave, parent, mask);
             leave_with(panic::contain(child))
@@ -114,40 +115,14 @@ fn leave_with(result: Result<i32, Panic>) -> ! {
     } else {
         let (done, flushed) = mpsc::channel();
         let flusher = thread::spawn("multiproc-flush", move || {
+            let _ = done.send(());
             flush();
             let _ = done.send(());
         });
-        if flusher.is_ok() {
+        // Its time begins when it runs.
+        if flusher.is_ok() && flushed.recv().is_ok() {
             let _ = flushed.recv_timeout(FLUSH_LIMIT);
         }
     }
     process::exit(code)
-}
-
-/// stdout and stderr, locked by this thread and empty.
-struct Stdio {
-    _out: StdoutLock<'static>,
-    _err: StderrLock<'static>,
-}
-
-impl Stdio {
-    fn hold() -> Self {
-        let held = Self { _out: io::stdout().lock(), _err: io::stderr().lock() };
-        flush();
-        held
-    }
-}
-
-/// Empties Rust's and C's stdout. Failures are dropped: a closed stdout must not keep a process from forking or ending.
-fn flush() {
-    let _ = io::stdout().flush();
-    // SAFETY: C's stdout is set before main and is never null; reading the pointer is all that is done with it.
-    let c_stdout = unsafe { stdout };
-    // Only stdout, not all streams: that would wait for a thread that sits in a read of C's stdin.
-    // SAFETY: the stream locks itself, and libc has its lock free in a forked child.
-    unsafe { libc::fflush(c_stdout) };
-}
-
-unsafe extern "C" {
-    static stdout: *mut libc::FILE;
 }

@@ -268,6 +268,33 @@ fn what_was_printed_before_a_fork_appears_once() {
     }
 }
 
+/// Symptom: a process forked by `fork(2)` while another thread printed hung when it started a manager or a process. Cause: it waited for stdout, locked by a thread that it
+/// did not have.
+#[test]
+fn a_child_that_inherits_stdout_locked_can_fork() {
+    alone("a_child_that_inherits_stdout_locked_can_fork", || {
+        let (held, holding) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _held = io::stdout().lock();
+            held.send(()).unwrap();
+            std::thread::sleep(WATCHDOG);
+        });
+        holding.recv().unwrap();
+        let code = raw_fork(|| {
+            let inner = spawn(|| match ended(&spawn(|| 3).unwrap()) {
+                ExitStatus::Exited(code) => code + 1,
+                _ => 1,
+            });
+            match ended(&inner.unwrap()) {
+                ExitStatus::Exited(code) => code + 1,
+                _ => 2,
+            }
+        });
+        assert_eq!(code, 5);
+        process::exit(0);
+    });
+}
+
 #[test]
 fn a_childs_panic_is_told_on_fd_2_and_ends_it_with_101() {
     let output = alone("a_childs_panic_is_told_on_fd_2_and_ends_it_with_101", || {
