@@ -34,7 +34,7 @@ pub enum Error {
     /// The answer did not come in the time that the caller allowed. A call that had begun may have had its effect.
     #[error("no answer within {after:?}; the call may have had its effect")]
     Timeout {
-        /// The time allowed.
+        /// The time allowed, where the call is known to have ended with it; the time waited, which is longer, where the server has not even said so.
         after: Duration,
     },
     /// The call was given up by its caller before it was answered.

@@ -238,8 +238,9 @@ fn hold<'scope>(
 fn eventually_sleeps(thread: i32) {
     let mut seen = 0;
     eventually("the caller has sent its call and sleeps", || {
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
-        let sleeps = stat[stat.rfind(')').unwrap()..].starts_with(") S");
+        // One that has given up meanwhile has slept.
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        let sleeps = stat.map_or(true, |stat| stat[stat.rfind(')').unwrap()..].starts_with(") S"));
         seen = if sleeps { seen + 1 } else { 0 };
         seen >= 3
     });

@@ -585,11 +585,15 @@ fn a_method_that_never_ends_does_not_keep_the_server() {
 /// Holds: the last step of a shutdown, SIGKILL: a stopped process hears neither its starter nor SIGTERM.
 #[test]
 fn a_server_that_hears_nothing_is_killed() {
-    let manager = builder().shutdown_timeout(Duration::from_millis(100)).start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let address = format!("unix:{}", socket.display());
+    let manager = builder().address(&*address).shutdown_timeout(Duration::from_millis(100)).start().unwrap();
     let server = pid(&manager);
     common::stop(server);
     manager.shutdown().unwrap();
     assert!(common::state(server).is_none(), "gone and reaped");
+    assert!(!socket.exists(), "what it could not remove is removed");
 }
 
 /// Holds: callers watch the server's process beside their sockets: nobody waits for one that is dead.

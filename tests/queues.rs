@@ -17,6 +17,8 @@ use multiproc::types::{
 use multiproc::{
     Authkey, BaseManager, CallError, Deferred, Error, Proxy, Registration, Result, Shared, SyncManager, Value,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use proptest::prelude::*;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -48,6 +50,33 @@ fn items_leave_in_the_order_of_their_kind() -> Result<()> {
     assert_eq!(priority.to_string(), "PriorityQueue([(-1, 'first'), (1, 'a'), (1, 'later a'), (2, 'b'), (2, 'c')])");
     let order: Vec<_> = priority.get_many(10)?.into_iter().map(|(_, item)| item).collect();
     assert_eq!(order, ["first", "a", "later a", "b", "c"]);
+    manager.shutdown()
+}
+
+/// Symptom: on a busy machine `get_timeout` failed with the system's `Timeout` instead of `Empty`. Cause: whether the server had said that the call was over was guessed from
+/// how late its word was read.
+#[test]
+fn a_queue_is_empty_however_late_that_is_heard() -> Result<()> {
+    let manager = manager();
+    let queue = QueueProxy::<u32>::new(&manager, 2)?;
+    common::patiently("it is stopped while it waits", |time| {
+        let late = fork(|| i32::from(!matches!(queue.get_timeout(time), Err(CallError::Method(QueueError::Empty)))));
+        eventually("it waits, or did", || {
+            queue.waiting().expect("numbers").0 == 1 || common::state(late.pid()) == Some('Z')
+        });
+        let waits = late.stops() && queue.waiting().expect("numbers").0 == 1;
+        eventually("its time is over", || queue.waiting().expect("numbers").0 == 0);
+        thread::sleep(Duration::from_millis(1500));
+        late.signal(Signal::SIGCONT);
+        assert_eq!(wait(late), 0);
+        waits
+    });
+    // Where the server says nothing, the item may have been on its way.
+    let server = i32::try_from(manager.pid().expect("started")).expect("a pid");
+    common::stop(server);
+    let told = queue.get_timeout(SHORT);
+    kill(Pid::from_raw(server), Signal::SIGCONT).expect("the server is there");
+    assert!(matches!(told, Err(CallError::System(Error::Timeout { after })) if after > SHORT), "{told:?}");
     manager.shutdown()
 }
 

@@ -31,7 +31,7 @@ use crate::sys::thread;
 use crate::transport::{Connection, Hints, Progress, Sender, TransportError};
 
 /// How long a caller that has given up waits for the call's final answer. One who was told of a timeout earlier has had it.
-pub const FAREWELL: Duration = Duration::from_millis(250);
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A call, before it is made.
 pub struct Request<'a> {
@@ -281,8 +281,9 @@ impl Exchange<'_> {
         let _: Progress = sent.map_err(|error| self.broken(&error))?;
         match self.wait(Some(Instant::now() + FAREWELL))? {
             Some(returned) if returned.status != Status::Refused => Ok(returned),
+            Some(_) => Err(Broken::Call(Error::Timeout { after: timeout })),
             // Without a final word the connection goes on; a late reply is read, and its references given back, with the next call's.
-            _ => Err(Broken::Call(Error::Timeout { after: timeout })),
+            None => Err(Broken::Call(Error::Timeout { after: begin.elapsed() })),
         }
     }
 

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-pub use call::{FAREWELL, Request, Returned, Streamed, Write};
+pub use call::{Request, Returned, Streamed, Write};
 pub use pipeline::{Handle, Pipeline};
 pub use reference::RemoteReference;
 
@@ -50,8 +50,8 @@ use crate::transport::{self, TransportError, Wait, WaitPolicy};
 
 /// How long a thread looks away while another makes the process's first contact with a server.
 const FIRST_CONTACT: Duration = Duration::from_millis(1);
-/// How long the signs of a server's death may come after the first: its sockets and its process end one after the other.
-const LAST_SIGN: Duration = Duration::from_millis(250);
+/// How long the signs of a server's death may come after the first: its sockets and its process end one after the other, and a busy machine may stop it in between.
+const LAST_SIGN: Duration = Duration::from_secs(1);
 
 /// How a server is reached.
 #[derive(Debug, Clone)]

@@ -26,6 +26,7 @@ use crate::server::{DETACH, SHUTDOWN, Server, Settings, Starter};
 use crate::sys::fork::{self, Child, Stamp};
 use crate::sys::pidfd::PidFd;
 use crate::sys::process::{OF_TERMINALS, ignore};
+use crate::transport;
 
 /// The server's first word.
 #[derive(Serialize, Deserialize)]
@@ -41,6 +42,7 @@ pub(super) type Initializer = Box<dyn FnOnce() -> Result<(), Box<dyn std::error:
 pub(super) struct ServerProcess {
     child: Child,
     orders: UnixStream,
+    address: Address,
     /// The directory of a private socket, removed with the process.
     directory: Option<TempDir>,
     stamp: Stamp,
@@ -100,6 +102,7 @@ impl ServerProcess {
             PidFd::open(std::process::id()).map_err(|error| Error::io("opening this process's pidfd", error))?;
         let threaded = fork::thread_count() > 1;
         let address = place.address();
+        let own = address.clone();
         let private = match &place {
             Place::At(_) => None,
             Place::Private(directory) => Some(directory.path().to_owned()),
@@ -108,7 +111,7 @@ impl ServerProcess {
         // All that the closure owns is the child's; here it is dropped, so that the child's death shows as the end of the stream.
         let child = fork::spawn(move || {
             let starter = Starter { process: myself, orders: childs.into(), threaded };
-            let code = run(registry, &address, settings, initializer, has_tasks, starter);
+            let code = run(registry, &own, settings, initializer, has_tasks, starter);
             if let Some(private) = private {
                 // The starter may have been killed, or have let go. Its own removal, if it comes, finds nothing left to do.
                 let _ = std::fs::remove_dir(private);
@@ -120,8 +123,10 @@ impl ServerProcess {
             Place::At(_) => None,
             Place::Private(directory) => Some(directory),
         };
-        let mut started = Self { child, orders, directory, stamp: Stamp::now(), shutdown_timeout, over: false };
-        let address = started.await_word()?;
+        let stamp = Stamp::now();
+        let mut started = Self { child, orders, address, directory, stamp, shutdown_timeout, over: false };
+        started.address = started.await_word()?;
+        let address = started.address.clone();
         Ok((started, address))
     }
 
@@ -171,14 +176,20 @@ impl ServerProcess {
         let _ = self.orders.write(&[SHUTDOWN]);
         // The server itself waits as long for methods that run: it needs a little more.
         let patience = self.shutdown_timeout + Duration::from_millis(250);
-        let ended = self.join(Some(patience))?
-            || (self.signal(Signal::SIGTERM) && self.join(Some(self.shutdown_timeout))?)
-            || (self.signal(Signal::SIGKILL) && self.join(None)?);
-        self.over = ended;
+        let ended =
+            self.join(Some(patience))? || (self.signal(Signal::SIGTERM) && self.join(Some(self.shutdown_timeout))?);
+        if !ended {
+            self.signal(Signal::SIGKILL);
+            self.join(None)?;
+            // It could not do so itself.
+            transport::remove_left(&self.address);
+        }
+        self.over = true;
         self.directory.take();
         Ok(())
     }
 
+    /// True, as what follows is to be done in any case.
     fn signal(&self, signal: Signal) -> bool {
         tracing::warn!(pid = self.pid(), %signal, "the server does not end; it is sent a signal");
         // A process that has ended meanwhile is what is wanted.

@@ -209,7 +209,10 @@ impl Control {
                     if let Some(watched) = self.core.watches.get(key)
                         && let Watched::Arrival(arrival) = &*watched
                     {
-                        arrival.expire();
+                        // What came in time counts, though the server has not looked before.
+                        if let Progress::Waits = arrival.advance(&self.core) {
+                            arrival.expire();
+                        }
                         self.core.unwatch(key);
                     }
                 }

@@ -55,6 +55,7 @@ pub use wait::{Wait, WaitPolicy};
 use crate::address::Address;
 pub use socket::Descriptor;
 use socket::Socket;
+pub use unix::remove_left;
 
 /// Both directions of a connection.
 #[derive(Debug)]

@@ -17,8 +17,8 @@ use super::TransportError;
 use crate::address::Address;
 use crate::sys::fork::Stamp;
 
-/// How long a server waits for another that is binding in the same directory. That takes microseconds.
-const LOCK_LIMIT: Duration = Duration::from_secs(1);
+/// How long a server waits for another that is binding in the same directory. That takes microseconds, but a busy machine may stop it in between.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The longest pause between two tries, of a lock or of a full queue.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -102,6 +102,15 @@ fn remove_dead(address: &Address, path: &Path) -> Result<(), TransportError> {
         Err(Errno::ENOENT) => Ok(()),
         // It answers, its queue is full, it is of another kind or another user: in any case somebody's.
         _ => Err(TransportError::InUse { address: address.clone() }),
+    }
+}
+
+/// Removes what a server has left that could not do so itself: the socket file, if nobody listens there.
+pub fn remove_left(address: &Address) {
+    if let Address::Unix(path) = address
+        && let Ok(_alone) = lock_directory(path)
+    {
+        let _ = remove_dead(address, path);
     }
 }
 

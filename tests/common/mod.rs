@@ -70,6 +70,17 @@ pub fn limit_descriptors(most: u64) -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &most) == 0 }
 }
 
+/// Lets this process have as many file descriptors as it wants, if it may; how many it may have.
+pub fn want_descriptors(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a whole `rlimit` to be filled in.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur = limit.rlim_cur.max(wanted.min(limit.rlim_max));
+    // SAFETY: as above, and it is only read. What is refused stays as it was.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    limit.rlim_cur
+}
+
 /// Forks without a closure: whether it worked. A child that does come to be ends at once.
 pub fn try_fork() -> nix::Result<()> {
     // SAFETY: the child leaves by `_exit` at once.
@@ -231,6 +242,13 @@ impl Child {
                 Err(error) => panic!("waiting for a stop: {error}"),
             }
         }
+    }
+
+    /// As [`stop`](Self::stop), of one that may have ended: whether it has stopped.
+    pub fn stops(&self) -> bool {
+        self.signal(Signal::SIGSTOP);
+        eventually("it has stopped or ended", || matches!(state(self.pid()), Some('T' | 'Z')));
+        state(self.pid()) == Some('T')
     }
 
     /// Whether it still runs.

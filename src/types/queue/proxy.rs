@@ -6,7 +6,6 @@ use serde::ser::{Serialize, Serializer};
 
 use super::QueueError;
 use super::referent::{JoinableQueue, LifoQueue, PriorityQueue, Queue};
-use crate::client::FAREWELL;
 use crate::datum::Datum;
 use crate::error::{CallError, Error, Result};
 use crate::proxy::{Maker, Proxy};
@@ -23,12 +22,9 @@ fn within<P: Proxy, R>(
     over: QueueError,
     call: impl FnOnce(&P) -> Queued<R>,
 ) -> Queued<R> {
-    let begin = Instant::now();
     match call(&proxy.with_timeout(timeout)) {
-        // Later than that the server has not said how the call ended.
-        Err(CallError::System(Error::Timeout { .. })) if begin.elapsed() < timeout + FAREWELL => {
-            Err(CallError::Method(over))
-        }
+        // After a longer time the server has not said how the call ended.
+        Err(CallError::System(Error::Timeout { after })) if after <= timeout => Err(CallError::Method(over)),
         result => result,
     }
 }
