@@ -134,6 +134,9 @@ mod guides {
     #[doc = include_str!("../docs/coming-from-python.md")]
     mod coming_from_python {}
 
+    #[doc = include_str!("../docs/processes-and-pools.md")]
+    mod processes_and_pools {}
+
     #[doc = include_str!("../docs/what-can-cross.md")]
     mod what_can_cross {}
 }
