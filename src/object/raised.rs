@@ -109,7 +109,7 @@ pub trait Raises {
 
 /// Finds the exception of an error that was sent as a value.
 #[derive(Clone)]
-pub struct Raising(Arc<Find>);
+pub struct Raising(#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "only they ask"))] Arc<Find>);
 
 type Find = dyn Fn(&[u8]) -> Option<Raised> + Send + Sync;
 

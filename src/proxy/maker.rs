@@ -241,6 +241,7 @@ impl Maker {
             method: constructor.to_owned(),
             reason: error.to_string(),
         })?;
+        #[cfg_attr(not(feature = "python"), allow(clippy::infallible_destructuring_match))]
         let client = match &self.target {
             Target::Own(client) => client,
             #[cfg(feature = "python")]

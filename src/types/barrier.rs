@@ -107,6 +107,7 @@ impl State {
 struct Inner {
     parties: usize,
     /// How long, in seconds, a Python program waits that does not say how long.
+    #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "only they ask"))]
     patience: Option<f64>,
     state: Mutex<State>,
     watched: Watched,

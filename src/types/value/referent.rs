@@ -28,6 +28,7 @@ pub struct SharedValue {
 
 pub(in crate::types) struct Inner {
     /// What a Python program said of the value's type, which means nothing.
+    #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "only they ask"))]
     typecode: Option<Element>,
     state: Mutex<State>,
     turns: Turns<Self>,
