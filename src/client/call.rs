@@ -283,7 +283,10 @@ impl Exchange<'_> {
             Some(returned) if returned.status != Status::Refused => Ok(returned),
             Some(_) => Err(Broken::Call(Error::Timeout { after: timeout })),
             // Without a final word the connection goes on; a late reply is read, and its references given back, with the next call's.
-            None => Err(Broken::Call(Error::Timeout { after: begin.elapsed() })),
+            None => {
+                let late = deadline.map_or(FAREWELL, |deadline| deadline.elapsed());
+                Err(Broken::Call(Error::Timeout { after: timeout + late }))
+            }
         }
     }
 
