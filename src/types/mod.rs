@@ -4,7 +4,7 @@
 //! holds (`DictProxy<String, u32>`), its referent is not: it keeps elements, values in the self-describing format, so that one dict serves programs
 //! of several types and languages, and can print, compare and sort what it does not know.
 //!
-//! Every method is called in that format (`Methods::dynamic`), by the names that stand in the referents' lists; so a [`BaseProxy`](crate::BaseProxy) can call them as well.
+//! Every method is called in that format (`Methods::dynamic`), by the names that stand in the referents' lists; so a [proxy without types](crate::BaseProxy) can call them as well.
 //!
 //! What Python calls it, and what it is called here, stands side by side in `docs/coming-from-python.md`.
 //!
