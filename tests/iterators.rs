@@ -81,7 +81,12 @@ fn items_come_one_by_one_or_in_batches_until_the_end() -> Result<()> {
     assert_eq!((&numbers).into_iter().count(), 0);
     // What is large comes in answers of few.
     let texts = source.texts(5, 200_000)?;
-    assert_eq!([texts.next_batch(9)?.len(), texts.next_batch(9)?.len(), texts.next_batch(9)?.len()], [2, 2, 1]);
+    let mut counts = Vec::new();
+    while let count @ 1.. = texts.next_batch(9)?.len() {
+        counts.push(count);
+    }
+    // Of fewer, where the server was kept from its work.
+    assert!(counts.iter().sum::<usize>() == 5 && counts.iter().all(|&count| count <= 2), "{counts:?}");
     // What is slow comes as it comes.
     let slow = source.slow()?;
     assert_eq!([slow.next_batch(9)?, slow.next_batch(9)?, slow.next_batch(9)?], [[0], [1], [2]]);
