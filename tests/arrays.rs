@@ -1,6 +1,8 @@
 //! Arrays: what Python's documentation says of them, their lock, and arithmetic in the server.
 
 mod common;
+#[path = "common/lockable.rs"]
+mod lockable;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Child, eventually, fork, wait};
-use multiproc::types::{ArrayGuard, ArrayProxy, CounterProxy, Number, SequenceError};
+use lockable::system;
+use multiproc::types::{ArrayGuard, ArrayProxy, Number, SequenceError};
 use multiproc::{CallError, Deferred, Error, Proxy, Result, SyncManager};
 use proptest::prelude::*;
 
@@ -37,6 +40,26 @@ fn travels<T: Number + std::fmt::Debug + Default>(manager: &SyncManager, numbers
     array.set_slice(.., numbers)?;
     assert_eq!(array.to_value::<Vec<T>>()?, numbers);
     Ok(())
+}
+
+/// What an object's own lock does, in `common/lockable.rs`.
+macro_rules! lockable {
+    ($($scenario:ident)*) => {
+        $(
+            #[test]
+            fn $scenario() -> Result<()> {
+                lockable::$scenario::<ArrayProxy<u32>>()
+            }
+        )*
+    };
+}
+
+lockable! {
+    a_lock_whose_holder_panics_leaves_it
+    a_killed_holders_lock_goes_on
+    who_comes_late_is_told_that_the_lock_was_abandoned
+    a_forked_child_does_not_unlock_its_parents_guard
+    a_leaked_guards_lock_goes_on_when_its_thread_ends
 }
 
 #[test]
@@ -241,13 +264,6 @@ fn who_writes_waits_for_the_lock() -> Result<()> {
     manager.shutdown()
 }
 
-fn system<E: std::fmt::Debug>(error: CallError<E>) -> Error {
-    match error {
-        CallError::System(error) => error,
-        CallError::Method(error) => panic!("the method's error: {error:?}"),
-    }
-}
-
 /// The places of one array, and its whole, have one line: a lock gets its turn though updates go on.
 #[test]
 fn a_lock_waits_for_the_turns_before_it_and_those_behind_wait_for_it() -> Result<()> {
@@ -312,90 +328,6 @@ fn a_turn_is_at_a_place_however_it_was_named() -> Result<()> {
     assert!(!call("replace", (2, Some(0_u64), Some((5,))))?, "it is somebody's turn");
     array.base().call_method::<()>("release", (2, turn))?;
     assert!(call("replace", (2, Some(0_u64), Some((5,))))?);
-    manager.shutdown()
-}
-
-#[test]
-fn a_lock_whose_holder_panics_leaves_the_array() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<u8>::zeroed(&manager, 2)?;
-    let panicked = thread::scope(|scope| {
-        let holder = scope.spawn(|| {
-            let mut guard = array.lock().expect("a lock");
-            guard[0] = 7;
-            std::panic::resume_unwind(Box::new("on purpose"));
-        });
-        holder.join().is_err()
-    });
-    assert!(panicked);
-    assert_eq!(*array.lock()?, [0, 0]);
-    manager.shutdown()
-}
-
-#[test]
-fn a_killed_holders_lock_goes_on_with_the_old_numbers() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<u32>::from_iter(&manager, 1..4)?;
-    let holds = CounterProxy::new(&manager, 0)?;
-    let holder = {
-        let (array, holds) = (array.clone(), holds.clone());
-        fork(move || {
-            let mut guard = array.lock().expect("a lock");
-            guard.fill(1000);
-            holds.add(1).expect("a count");
-            common::forever();
-            0
-        })
-    };
-    eventually("the child has the lock", || holds.get().expect("a number") == 1);
-    thread::scope(|scope| {
-        // One that writes comes first; it does not take away what the next holder is told.
-        let writes = scope.spawn(|| array.fetch_add(0, 1));
-        thread::sleep(Duration::from_millis(20));
-        let next = scope.spawn(|| array.lock().map(|guard| (guard.was_abandoned(), guard.to_vec())));
-        thread::sleep(Duration::from_millis(20));
-        holder.kill();
-        assert_eq!(writes.join().expect("no panic").map_err(system)?, 1);
-        assert_eq!(next.join().expect("no panic")?, (true, vec![2, 2, 3]));
-        assert!(!array.lock()?.was_abandoned(), "told once");
-        Ok::<_, Error>(())
-    })?;
-    manager.shutdown()
-}
-
-#[test]
-fn a_forked_child_does_not_unlock_its_parents_guard() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<u32>::zeroed(&manager, 2)?;
-    let mut guard = array.lock()?;
-    guard[0] = 2;
-    let mut guard = Some(guard);
-    let hasty = array.with_timeout(Duration::from_millis(50));
-    let child = fork(|| {
-        drop(guard.take());
-        i32::from(hasty.fill(5).is_ok())
-    });
-    assert_eq!(wait(child), 0);
-    drop(guard);
-    assert_eq!(array.to_vec()?, [2, 0]);
-    manager.shutdown()
-}
-
-#[test]
-fn a_leaked_guards_lock_goes_on_when_its_thread_ends() -> Result<()> {
-    let manager = manager();
-    let array = ArrayProxy::<u32>::zeroed(&manager, 2)?;
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut guard = array.lock().expect("a lock");
-            guard.fill(7);
-            std::mem::forget(guard);
-        });
-    });
-    let guard = array.with_timeout(common::LIMIT).lock()?;
-    assert_eq!((guard.was_abandoned(), guard.to_vec()), (true, vec![0, 0]));
-    guard.unlock()?;
-    assert!(!array.lock()?.was_abandoned(), "told once");
     manager.shutdown()
 }
 

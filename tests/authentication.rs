@@ -5,6 +5,8 @@
 #![allow(missing_docs)]
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
@@ -12,24 +14,8 @@ use std::time::{Duration, Instant};
 
 use common::raw::{CONTROL, DATA, FAILURE, GREETING, KEY, Raw, WELCOME, hello, proof};
 use common::{LIMIT, eventually};
+use counter::{Counter, CounterProxy};
 use multiproc::{BaseManager, Builder, Error, Proxy};
-
-#[derive(Default)]
-pub struct Counter {
-    count: u64,
-}
-
-#[multiproc::referent]
-impl Counter {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn add(&mut self, n: u64) -> u64 {
-        self.count += n;
-        self.count
-    }
-}
 
 fn builder() -> Builder {
     BaseManager::builder().register::<Counter>().authkey(KEY)

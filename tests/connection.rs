@@ -1,6 +1,8 @@
 //! Pipes, listeners and waiting: what arrives, what is kept, who is let in.
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{LIMIT, descriptors, eventually};
+use counter::{Counter, CounterProxy};
 use multiproc::{Authkey, BaseManager, Connection, Error, Listener, Process, pipe, process};
 
 fn me() -> i32 {
@@ -114,17 +117,6 @@ fn a_parent_sees_its_childs_death() {
 
 #[test]
 fn proxies_travel_with_tickets() {
-    pub struct Counter(u64);
-    #[multiproc::referent]
-    impl Counter {
-        pub fn new() -> Self {
-            Self(0)
-        }
-        pub fn add(&mut self, n: u64) -> u64 {
-            self.0 += n;
-            self.0
-        }
-    }
     let manager = BaseManager::builder().register::<Counter>().start().unwrap();
     let (near, far) = pipe().unwrap();
     let child = Process::spawn(move || far.recv::<CounterProxy>().unwrap().add(5).unwrap()).unwrap();

@@ -4,6 +4,8 @@
 //! watcher knows the members of a family by a mark in their environment, which forks inherit.
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use common::{LIMIT, within};
+use counter::{Counter, CounterProxy};
 use multiproc::types::PoolProxy;
 use multiproc::{BaseManager, Pool, Process, SyncManager};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -22,20 +25,6 @@ use nix::unistd::Pid;
 
 const ROLE: &str = "MULTIPROC_TEST_FAMILY";
 const MARK: &str = "MULTIPROC_TEST_MARK";
-
-#[derive(Default)]
-pub struct Counter(u64);
-
-#[multiproc::referent]
-impl Counter {
-    pub fn new() -> Self {
-        Self::default()
-    }
-    pub fn add(&mut self, n: u64) -> u64 {
-        self.0 += n;
-        self.0
-    }
-}
 
 /// A program under watch.
 struct Family {

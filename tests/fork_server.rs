@@ -3,38 +3,29 @@
 //! Each check names the mechanism that it holds.
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
+#[path = "common/told.rs"]
+mod told;
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use common::{LIMIT, children, descriptors, eventually, fork, is_alive, state, threads, wait, within};
+use counter::{Counter, CounterProxy};
 use multiproc::process::StartMethod;
 use multiproc::{
     Authkey, BaseManager, Error, Pool, Process, ProcessError, active_children, current_process, parent_process,
 };
+use told::Told;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 static CHANGED: AtomicU32 = AtomicU32::new(1);
 
 fn me() -> i32 {
     std::process::id().cast_signed()
-}
-
-#[derive(Default)]
-pub struct Counter(u64);
-
-#[multiproc::referent]
-impl Counter {
-    pub fn new() -> Self {
-        Self::default()
-    }
-    pub fn add(&mut self, n: u64) -> u64 {
-        self.0 += n;
-        self.0
-    }
 }
 
 fn about_me(_: ()) -> (String, String, u32, usize, u32, Vec<u8>) {
@@ -217,44 +208,16 @@ fn the_server_ends_with_its_starter() {
     eventually("the server is gone", || !is_alive(pid) || state(pid).is_none());
 }
 
-/// Collects what is warned of.
-#[derive(Default)]
-struct Warnings(Mutex<Vec<String>>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Text<'a>(&'a mut String);
-        impl tracing::field::Visit for Text<'_> {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0.push_str(&format!("{field}={value:?} "));
-            }
-        }
-        let mut text = String::new();
-        event.record(&mut Text(&mut text));
-        self.0.lock().unwrap().push(text);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 fn a_fork_with_threads_is_warned_of_once() {
-    let warnings = Arc::new(Warnings::default());
-    tracing::subscriber::with_default(Arc::clone(&warnings), || {
+    let warnings = Told::of(|metadata| *metadata.level() == tracing::Level::WARN);
+    tracing::subscriber::with_default(warnings.clone(), || {
         Process::spawn(|| ()).unwrap().join().unwrap();
         // A thread of the crate's own is no danger.
         let pool = multiproc::Pool::new(1).unwrap();
         Process::spawn(|| ()).unwrap().join().unwrap();
         drop(pool);
         eventually("its thread has ended", || threads(me()) == 1);
-        assert!(warnings.0.lock().unwrap().is_empty(), "{:?}", warnings.0);
+        assert_eq!(warnings.take(), Vec::<String>::new());
         thread::scope(|scope| {
             let (wait, go) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || go.recv().is_ok());
@@ -264,7 +227,7 @@ fn a_fork_with_threads_is_warned_of_once() {
             drop(wait);
         });
     });
-    let warnings = warnings.0.lock().unwrap();
+    let warnings = warnings.take();
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(warning.contains("threads=2") && warning.contains("multiproc::init()"), "{warning}");
 }

@@ -3,6 +3,8 @@
 #![allow(missing_docs)]
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
 
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -13,28 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use common::{Child, LIMIT, alone, descriptors, eventually, fork, is_alive, wait};
+use counter::{Counter, CounterProxy};
 use multiproc::{BaseManager, Error};
-
-#[derive(Debug, Default)]
-pub struct Counter {
-    count: u64,
-}
-
-#[multiproc::referent(typeid = "Counter")]
-impl Counter {
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn get(&self) -> u64 {
-        self.count
-    }
-
-    pub fn add(&mut self, n: u64) -> u64 {
-        self.count += n;
-        self.count
-    }
-}
 
 fn start() -> BaseManager {
     BaseManager::builder().register::<Counter>().start().unwrap()

@@ -1,12 +1,15 @@
 //! Processes: what comes back, how they end, and that nothing is left of them. Each test names the mechanism that it holds.
 
 mod common;
+#[path = "common/counter.rs"]
+mod counter;
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use common::{LIMIT, alone, children, descriptors, eventually, fork, is_alive, state, wait, within};
+use counter::{Counter, CounterProxy};
 use multiproc::{BaseManager, Process, ProcessError, active_children, current_process, parent_process, pipe, process};
 
 /// Runs until it is told to end, by the end of the other side.
@@ -201,17 +204,6 @@ fn nothing_is_left_of_processes_that_have_ended() {
 
 #[test]
 fn a_child_of_a_child_uses_proxies_at_any_depth() {
-    pub struct Counter(u64);
-    #[multiproc::referent]
-    impl Counter {
-        pub fn new() -> Self {
-            Self(0)
-        }
-        pub fn add(&mut self, n: u64) -> u64 {
-            self.0 += n;
-            self.0
-        }
-    }
     let manager = BaseManager::builder().register::<Counter>().start().unwrap();
     let counter = CounterProxy::new(&manager).unwrap();
     fn deeper(counter: &CounterProxy, depth: u32) -> u64 {

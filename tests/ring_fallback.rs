@@ -3,49 +3,15 @@
 //! A program of its own, since what collects the events serves the whole process.
 
 mod common;
+#[path = "common/told.rs"]
+mod told;
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use multiproc::BaseManager;
 use multiproc::types::CounterProxy;
-
-/// Collects what is told of connections that stay on their sockets.
-#[derive(Default, Clone)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Told {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("multiproc")
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Text<'a>(&'a mut String);
-        impl tracing::field::Visit for Text<'_> {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0.push_str(&format!("{field}={value:?} "));
-            }
-        }
-        let mut text = String::new();
-        event.record(&mut Text(&mut text));
-        if text.contains("shared memory") {
-            self.0.lock().unwrap().push(text);
-        }
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-impl Told {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
+use told::Told;
 
 /// Calls for long enough that the server is asked more than once.
 fn call(manager: &BaseManager) {
@@ -61,7 +27,9 @@ fn call(manager: &BaseManager) {
 
 #[test]
 fn one_event_tells_why_there_is_no_shared_memory() {
-    let told = Told::default();
+    let told = Told::of(|metadata| metadata.target().starts_with("multiproc"));
+    // Whatever else there was to tell.
+    let take = || -> Vec<String> { told.take().into_iter().filter(|text| text.contains("shared memory")).collect() };
     tracing::subscriber::set_global_default(told.clone()).unwrap();
     let serve = |rings: usize| {
         let server = multiproc::SyncManager::builder().max_rings(rings).server().unwrap();
@@ -74,20 +42,20 @@ fn one_event_tells_why_there_is_no_shared_memory() {
     call(&manager);
     manager.shutdown().unwrap();
     serving.join().unwrap().unwrap();
-    let events = told.take();
+    let events = take();
     assert!(matches!(&events[..], [event] if event.contains("limit=0")), "{events:?}");
 
     let (serving, address) = serve(10);
     let manager = BaseManager::builder().address(address.clone()).ring(false).connect().unwrap();
     call(&manager);
-    let events = told.take();
+    let events = take();
     assert!(matches!(&events[..], [event] if event.contains("switched off")), "{events:?}");
     drop(manager);
 
     // With it there is nothing to be told.
     let manager = BaseManager::builder().address(address).connect().unwrap();
     call(&manager);
-    assert_eq!(told.take(), Vec::<String>::new());
+    assert_eq!(take(), Vec::<String>::new());
     manager.shutdown().unwrap();
     serving.join().unwrap().unwrap();
 }

@@ -1,18 +1,40 @@
 //! Values: what Python's documentation says of them, the lock that a value has, and arithmetic in the server.
 
 mod common;
+#[path = "common/lockable.rs"]
+mod lockable;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Child, eventually, fork, wait};
-use multiproc::types::{CounterProxy, ValueProxy};
+use common::{Child, fork, wait};
+use multiproc::types::ValueProxy;
 use multiproc::{Error, Proxy, Result, SyncManager};
 use proptest::prelude::*;
 
 fn manager() -> SyncManager {
     SyncManager::start().expect("a manager")
+}
+
+/// What an object's own lock does, in `common/lockable.rs`.
+macro_rules! lockable {
+    ($($scenario:ident)*) => {
+        $(
+            #[test]
+            fn $scenario() -> Result<()> {
+                lockable::$scenario::<ValueProxy<u32>>()
+            }
+        )*
+    };
+}
+
+lockable! {
+    a_lock_whose_holder_panics_leaves_it
+    a_killed_holders_lock_goes_on
+    who_comes_late_is_told_that_the_lock_was_abandoned
+    a_forked_child_does_not_unlock_its_parents_guard
+    a_leaked_guards_lock_goes_on_when_its_thread_ends
 }
 
 #[test]
@@ -89,76 +111,6 @@ fn who_writes_waits_for_the_lock() -> Result<()> {
 }
 
 #[test]
-fn a_lock_whose_holder_panics_leaves_the_value() -> Result<()> {
-    let manager = manager();
-    let value = ValueProxy::<u32>::new(&manager, 1)?;
-    let panicked = thread::scope(|scope| {
-        let holder = scope.spawn(|| {
-            let mut guard = value.lock().expect("a lock");
-            *guard = 7;
-            std::panic::resume_unwind(Box::new("on purpose"));
-        });
-        holder.join().is_err()
-    });
-    assert!(panicked);
-    assert_eq!(*value.lock()?, 1);
-    manager.shutdown()
-}
-
-#[test]
-fn a_killed_holders_lock_goes_on_with_the_old_value() -> Result<()> {
-    let manager = manager();
-    let value = ValueProxy::<u32>::new(&manager, 1)?;
-    let holds = CounterProxy::new(&manager, 0)?;
-    let holder = {
-        let (value, holds) = (value.clone(), holds.clone());
-        fork(move || {
-            let mut guard = value.lock().expect("a lock");
-            *guard = 1000;
-            holds.add(1).expect("a count");
-            loop {
-                thread::park();
-            }
-        })
-    };
-    eventually("the child has the lock", || holds.get().expect("a number") == 1);
-    thread::scope(|scope| {
-        // One that writes comes first; it does not take away what the next holder is told.
-        let writes = scope.spawn(|| value.fetch_add(1));
-        thread::sleep(Duration::from_millis(20));
-        let next = scope.spawn(|| value.lock().map(|guard| (guard.was_abandoned(), *guard)));
-        thread::sleep(Duration::from_millis(20));
-        holder.kill();
-        assert_eq!(writes.join().expect("no panic")?, 1);
-        let (abandoned, seen) = next.join().expect("no panic")?;
-        // On a busy machine the one that writes may come second.
-        assert!(abandoned && (1..=2).contains(&seen), "{seen}");
-        assert!(!value.lock()?.was_abandoned(), "told once");
-        Ok::<_, Error>(())
-    })?;
-    manager.shutdown()
-}
-
-#[test]
-fn a_forked_child_does_not_unlock_its_parents_guard() -> Result<()> {
-    let manager = manager();
-    let value = ValueProxy::<u32>::new(&manager, 1)?;
-    let mut guard = value.lock()?;
-    *guard = 2;
-    let mut guard = Some(guard);
-    let hasty = value.with_timeout(Duration::from_millis(50));
-    // The closure borrows it: the child's copy is dropped, and the parent's lives on.
-    let child = fork(|| {
-        drop(guard.take());
-        i32::from(hasty.set(5).is_ok())
-    });
-    assert_eq!(wait(child), 0);
-    drop(guard);
-    assert_eq!(value.get()?, 2);
-    manager.shutdown()
-}
-
-#[test]
 fn locks_of_many_processes_exclude_each_other() -> Result<()> {
     let manager = manager();
     let value = ValueProxy::<(u32, u32)>::new(&manager, (0, 0))?;
@@ -182,62 +134,6 @@ fn locks_of_many_processes_exclude_each_other() -> Result<()> {
         .collect();
     assert!(children.into_iter().map(wait).all(|code| code == 0));
     assert_eq!(value.get()?, (320, 320));
-    manager.shutdown()
-}
-
-/// Symptom: a guard that was leaked kept its value locked until its process ended. Cause: nobody told the server of its thread's end.
-#[test]
-fn a_leaked_guards_lock_goes_on_when_its_thread_ends() -> Result<()> {
-    let manager = manager();
-    let value = ValueProxy::<u32>::new(&manager, 1)?;
-    for waits in [false, true] {
-        let next = || value.with_timeout(common::LIMIT).lock().map(|guard| (guard.was_abandoned(), *guard));
-        let held = AtomicBool::new(false);
-        let told = thread::scope(|scope| {
-            let leaks = scope.spawn(|| {
-                let mut guard = value.lock().expect("a lock");
-                *guard = 7;
-                held.store(true, Ordering::Release);
-                if waits {
-                    thread::sleep(Duration::from_millis(50));
-                }
-                std::mem::forget(guard);
-            });
-            eventually("it is locked", || held.load(Ordering::Acquire));
-            if !waits {
-                leaks.join().expect("no panic");
-            }
-            next()
-        })?;
-        assert_eq!(told, (true, 1), "the value is what it was");
-        assert_eq!(next()?, (false, 1), "told once");
-    }
-    manager.shutdown()
-}
-
-/// Symptom: who locked a value whose last holder had been killed was not told so. Cause: it was only told to those who waited at that moment.
-#[test]
-fn who_comes_late_is_told_that_the_lock_was_abandoned() -> Result<()> {
-    let manager = manager();
-    let value = ValueProxy::<u32>::new(&manager, 1)?;
-    let holds = CounterProxy::new(&manager, 0)?;
-    let holder = {
-        let (value, holds) = (value.clone(), holds.clone());
-        fork(move || {
-            let _guard = value.lock().expect("a lock");
-            holds.add(1).expect("a count");
-            loop {
-                thread::park();
-            }
-        })
-    };
-    eventually("the child has the lock", || holds.get().expect("a number") == 1);
-    holder.kill();
-    // Waits until the server has noticed. Writes do not take away what the next holder is told.
-    value.set(2)?;
-    assert_eq!(value.update(|n| n + 1)?, 3);
-    assert!(value.lock()?.was_abandoned());
-    assert!(!value.lock()?.was_abandoned(), "told once");
     manager.shutdown()
 }
 
