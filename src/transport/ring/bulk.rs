@@ -57,16 +57,10 @@ impl Producer {
         }
     }
 
-    /// Whether all that was written has been taken out.
-    pub(super) fn is_empty(&self) -> bool {
-        // Pairs with the store in `Consumer::pull`.
-        !self.writes && self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire) == self.written
-    }
-
     /// Gives the memory back, if all of it has been taken out.
     pub(super) fn discard(&mut self) {
-        // A wrong word harms its writer's own frames.
-        if self.is_empty() {
+        // Pairs with the store in `Consumer::pull`. A wrong word harms its writer's own frames.
+        if !self.writes && self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire) == self.written {
             self.taken = self.written;
             self.memory.discard(Memory::bulk(self.way));
         }

@@ -131,16 +131,10 @@ impl Producer {
         Ok(true)
     }
 
-    /// Whether all records have been taken out.
-    pub(super) fn is_empty(&self) -> bool {
-        // Pairs with the store in `Consumer::skip`.
-        self.memory.positions(self.way).cells_taken.0.load(Ordering::Acquire) == self.position
-    }
-
     /// Gives the memory back, if all records have been taken out: then it holds zeros, as it did at first.
     pub(super) fn discard(&mut self) {
-        // A wrong word harms its writer's own records.
-        if self.is_empty() {
+        // Pairs with the store in `Consumer::skip`. A wrong word harms its writer's own records.
+        if self.memory.positions(self.way).cells_taken.0.load(Ordering::Acquire) == self.position {
             self.taken = self.position;
             self.memory.discard(Memory::small(self.way));
         }

@@ -57,41 +57,22 @@ impl Side {
     }
 }
 
-#[test]
-fn a_sleeper_is_woken_for_what_was_published() {
-    loom::model(|| {
+/// One side publishes so many frames, and looks behind the last of them whether the other one sleeps; that one takes them all.
+fn all_that_was_published_is_seen(frames: u32) {
+    loom::model(move || {
         let receiver = Arc::new(Side::new());
         let published = Arc::new(AtomicU32::new(0));
         let sender = {
             let (receiver, published) = (Arc::clone(&receiver), Arc::clone(&published));
             thread::spawn(move || {
-                published.store(1, Ordering::Release);
-                receiver.ring_if_asleep();
-            })
-        };
-        while published.load(Ordering::Acquire) == 0 {
-            receiver.sleep_unless(|| published.load(Ordering::Relaxed) != 0);
-        }
-        sender.join().unwrap();
-    });
-}
-
-/// Several frames, and one look whether the other side sleeps behind the last of them: what `Outgoing::enqueue` leaves to the next `send` or `flush`.
-#[test]
-fn one_look_does_for_all_that_was_published_before_it() {
-    loom::model(|| {
-        let receiver = Arc::new(Side::new());
-        let published = Arc::new(AtomicU32::new(0));
-        let sender = {
-            let (receiver, published) = (Arc::clone(&receiver), Arc::clone(&published));
-            thread::spawn(move || {
-                published.store(1, Ordering::Release);
-                published.store(2, Ordering::Release);
+                for frame in 1..=frames {
+                    published.store(frame, Ordering::Release);
+                }
                 receiver.ring_if_asleep();
             })
         };
         let mut seen = 0;
-        while seen < 2 {
+        while seen < frames {
             match published.load(Ordering::Acquire) {
                 now if now == seen => receiver.sleep_unless(|| published.load(Ordering::Relaxed) != seen),
                 now => seen = now,
@@ -99,6 +80,17 @@ fn one_look_does_for_all_that_was_published_before_it() {
         }
         sender.join().unwrap();
     });
+}
+
+#[test]
+fn a_sleeper_is_woken_for_what_was_published() {
+    all_that_was_published_is_seen(1);
+}
+
+/// What `Outgoing::enqueue` leaves to the next `send` or `flush`.
+#[test]
+fn one_look_does_for_all_that_was_published_before_it() {
+    all_that_was_published_is_seen(2);
 }
 
 /// A ring of one place: the sender sleeps until there is room, the receiver until there is a frame.
