@@ -5,14 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::batches::{BATCH, BATCH_BYTES};
 use super::element::{Canonical, Element};
 use crate::error::Error;
 use crate::object::Failure;
-
-/// How many entries a batch holds at most.
-const BATCH: usize = 256;
-/// How many bytes a batch holds at most, but for its last entry.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// A key with what it is found by.
 #[derive(Clone)]

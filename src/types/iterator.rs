@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batches::{BATCH, BATCH_BYTES, Batches};
 use super::bulk::{Received, received};
 use super::element::Element;
 use super::encodes::sent;
@@ -17,10 +18,6 @@ use crate::object::methods::Methods;
 use crate::object::{Invocation, Outcome, Referent, panics, store};
 use crate::sys::sync::Mutex;
 
-/// How many items an iteration asks for at once.
-const BATCH: usize = 256;
-/// How many bytes of items an answer holds at most, but for the last one.
-const BATCH_BYTES: usize = 256 << 10;
 /// How long items are gathered for one answer: who waits for the first of many slow ones should not wait for all.
 const BATCH_TIME: Duration = Duration::from_millis(1);
 
@@ -220,7 +217,7 @@ impl<T: Datum> IteratorProxy<T> {
     /// The items, fetched in batches of up to 256. What was fetched and not looked at is lost with the iteration. After an error it ends.
     #[doc(alias = "__iter__")]
     pub fn iter(&self) -> IteratorItems<T> {
-        IteratorItems { proxy: self.clone(), fetched: Vec::new().into_iter(), ends: false }
+        IteratorItems { proxy: self.clone(), batches: Batches::new() }
     }
 }
 
@@ -228,27 +225,15 @@ impl<T: Datum> IteratorProxy<T> {
 #[derive(Debug)]
 pub struct IteratorItems<T> {
     proxy: IteratorProxy<T>,
-    fetched: std::vec::IntoIter<T>,
-    ends: bool,
+    batches: Batches<T>,
 }
 
 impl<T: Datum> Iterator for IteratorItems<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.len() == 0 && !self.ends {
-            match self.proxy.next_batch(BATCH) {
-                Ok(batch) => {
-                    self.ends = batch.is_empty();
-                    self.fetched = batch.into_iter();
-                }
-                Err(error) => {
-                    self.ends = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.fetched.next().map(Ok)
+        let Self { proxy, batches } = self;
+        batches.next(|| proxy.next_batch(BATCH))
     }
 }
 

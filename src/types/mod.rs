@@ -21,6 +21,7 @@ mod proxied;
 mod adapters;
 mod array;
 mod barrier;
+mod batches;
 mod bulk;
 mod condition;
 mod counter;

@@ -8,6 +8,7 @@ use super::DictProxy;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::Proxy;
+use crate::types::batches::Batches;
 use crate::types::bulk::Received;
 use crate::types::encodes::{Encodes, sent};
 
@@ -17,13 +18,12 @@ pub struct DictIter<K, V> {
     dict: DictProxy<K, V>,
     /// The place of the last entry that was fetched.
     after: u64,
-    fetched: std::vec::IntoIter<(K, V)>,
-    ends: bool,
+    batches: Batches<(K, V)>,
 }
 
 impl<K, V> DictIter<K, V> {
     pub(super) fn new(dict: DictProxy<K, V>) -> Self {
-        Self { dict, after: 0, fetched: Vec::new().into_iter(), ends: false }
+        Self { dict, after: 0, batches: Batches::new() }
     }
 }
 
@@ -31,21 +31,12 @@ impl<K: Datum, V: Datum> Iterator for DictIter<K, V> {
     type Item = Result<(K, V)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.len() == 0 && !self.ends {
-            match self.dict.base().invoke_by_value("batch", &(self.after,)) {
-                Ok((last, entries)) => {
-                    let entries = received_pairs(entries);
-                    self.ends = entries.is_empty();
-                    self.after = last;
-                    self.fetched = entries.into_iter();
-                }
-                Err(error) => {
-                    self.ends = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.fetched.next().map(Ok)
+        let Self { dict, after, batches } = self;
+        batches.next(|| {
+            let (last, entries) = dict.base().invoke_by_value("batch", &(*after,))?;
+            *after = last;
+            Ok(received_pairs(entries))
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use super::ListProxy;
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::Proxy;
+use crate::types::batches::Batches;
 use crate::types::bulk::received;
 
 /// The elements of a [`ListProxy`], as [`iter`](ListProxy::iter) gives them.
@@ -12,13 +13,12 @@ pub struct ListIter<T> {
     list: ListProxy<T>,
     /// The index behind the last element that was fetched.
     next: usize,
-    fetched: std::vec::IntoIter<T>,
-    ends: bool,
+    batches: Batches<T>,
 }
 
 impl<T> ListIter<T> {
     pub(super) fn new(list: ListProxy<T>) -> Self {
-        Self { list, next: 0, fetched: Vec::new().into_iter(), ends: false }
+        Self { list, next: 0, batches: Batches::new() }
     }
 }
 
@@ -26,20 +26,12 @@ impl<T: Datum> Iterator for ListIter<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.len() == 0 && !self.ends {
-            match self.list.base().invoke_by_value("batch", &(self.next,)).map(received::<T>) {
-                Ok(batch) => {
-                    self.ends = batch.is_empty();
-                    self.next += batch.len();
-                    self.fetched = batch.into_iter();
-                }
-                Err(error) => {
-                    self.ends = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.fetched.next().map(Ok)
+        let Self { list, next, batches } = self;
+        batches.next(|| {
+            let batch = received(list.base().invoke_by_value("batch", &(*next,))?);
+            *next += batch.len();
+            Ok(batch)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 mod iter;
 mod proxy;
 mod referent;
+mod state;
 
 pub use iter::ListIter;
 pub use proxy::{ListDeferred, ListProxy};

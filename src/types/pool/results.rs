@@ -13,16 +13,11 @@ use crate::object::{Invocation, Outcome as Answer, Referent, Responder};
 use crate::pool::{Cancel, PoolError};
 use crate::proxy::Proxy;
 use crate::sys::sync::Mutex;
+use crate::types::batches::{BATCH, BATCH_BYTES, Batches};
 use crate::types::bulk::Received;
 use crate::types::element::Element;
 use crate::types::encodes::Slot;
 use crate::types::waiters::Waiters;
-
-/// How many results an iteration asks for at once.
-const BATCH: usize = 256;
-
-/// How many bytes of results an answer holds at most, but for the last one.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// A result, or why there is none.
 type Item = Result<Element, PoolError>;
@@ -271,7 +266,7 @@ impl<T: Datum> PoolResultsProxy<T> {
     /// An item's failure is told in its place, and the others go on; it ends after an error of the system's.
     #[doc(alias = "__iter__")]
     pub fn iter(&self) -> PoolResultsItems<T> {
-        PoolResultsItems { proxy: self.clone(), fetched: Vec::new().into_iter(), ends: false }
+        PoolResultsItems { proxy: self.clone(), batches: Batches::new() }
     }
 }
 
@@ -279,27 +274,15 @@ impl<T: Datum> PoolResultsProxy<T> {
 #[derive(Debug)]
 pub struct PoolResultsItems<T> {
     proxy: PoolResultsProxy<T>,
-    fetched: std::vec::IntoIter<Result<T, PoolError>>,
-    ends: bool,
+    batches: Batches<Result<T, PoolError>>,
 }
 
 impl<T: Datum> Iterator for PoolResultsItems<T> {
     type Item = Result<T, PoolError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.len() == 0 && !self.ends {
-            match self.proxy.next_batch(BATCH) {
-                Ok(batch) => {
-                    self.ends = batch.is_empty();
-                    self.fetched = batch.into_iter();
-                }
-                Err(error) => {
-                    self.ends = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.fetched.next()
+        let Self { proxy, batches } = self;
+        batches.next(|| proxy.next_batch(BATCH)).map(Result::flatten)
     }
 }
 

@@ -7,34 +7,15 @@ use std::sync::{Arc, Weak};
 use rustc_hash::FxHashMap;
 
 use super::QueueError;
+use super::consequences::{Consequences, Delivery, Getter, Putter};
 use super::order::{Entry, Item, Order};
 use super::parcel::{Load, Parcel};
 use crate::error::Error;
 use crate::object::{Failure, Heir, Invocation, Outcome, Responder};
 use crate::protocol::ClientId;
 use crate::sys::sync::{Mutex, MutexGuard};
+use crate::types::batches::BATCH_BYTES;
 use crate::types::waiters::Waiters;
-
-/// How many bytes of items an answer holds at most, but for the last one.
-const BATCH_BYTES: usize = 256 << 10;
-
-/// Somebody who waits for items.
-struct Getter<E> {
-    client: Option<ClientId>,
-    /// How many at most; `None` for one alone.
-    max: Option<usize>,
-    responder: Responder<Load<E>, QueueError>,
-}
-
-/// Somebody who waits for room.
-struct Putter<E> {
-    entries: Vec<E>,
-    many: bool,
-    responder: Responder<Put, QueueError>,
-}
-
-/// The answer to a putter: to one of many, how many were put.
-type Put = Option<usize>;
 
 struct State<O: Order> {
     items: O,
@@ -56,83 +37,6 @@ struct State<O: Order> {
     /// as many of them as there are waiters must not nest.)
     carrying: bool,
     outbox: VecDeque<Consequences<O>>,
-}
-
-/// An answer that brings items.
-struct Delivery<O: Order> {
-    responder: Responder<Load<O::Entry>, QueueError>,
-    load: Load<O::Entry>,
-    parcel: Parcel<O>,
-}
-
-/// What a change has called for, to be done when the lock is open again.
-struct Consequences<O: Order> {
-    deliveries: Vec<Delivery<O>>,
-    puts: Vec<(Responder<Put, QueueError>, Put)>,
-    ended: Vec<Responder<Load<O::Entry>, QueueError>>,
-    refused: Vec<Putter<O::Entry>>,
-    joined: Vec<Responder<(), QueueError>>,
-    lost: u64,
-    /// Entries to be dropped.
-    rest: Vec<O::Entry>,
-    gone: Gone<O>,
-}
-
-/// Waiters who gave up while they were about to be served.
-struct Gone<O: Order> {
-    getters: Vec<Getter<O::Entry>>,
-    putters: Vec<Putter<O::Entry>>,
-}
-
-impl<O: Order> Gone<O> {
-    fn is_empty(&self) -> bool {
-        self.getters.is_empty() && self.putters.is_empty()
-    }
-}
-
-impl<O: Order> Default for Consequences<O> {
-    fn default() -> Self {
-        let (deliveries, puts, ended, refused, joined, rest) = Default::default();
-        let gone = Gone { getters: Vec::new(), putters: Vec::new() };
-        Self { deliveries, puts, ended, refused, joined, lost: 0, rest, gone }
-    }
-}
-
-impl<O: Order> Consequences<O> {
-    fn are_none(&self) -> bool {
-        self.deliveries.is_empty()
-            && self.puts.is_empty()
-            && self.ended.is_empty()
-            && self.refused.is_empty()
-            && self.joined.is_empty()
-            && self.gone.is_empty()
-    }
-
-    /// Answers; what is left is to be dropped, if anything is.
-    fn carry_out(self) -> Option<(Gone<O>, Vec<O::Entry>)> {
-        for Delivery { responder, load, parcel } in self.deliveries {
-            responder.respond_or_put_back(&load, move || parcel.put_back());
-        }
-        for (responder, put) in self.puts {
-            responder.respond(&put);
-        }
-        for responder in self.ended {
-            responder.fail(&QueueError::ShutDown);
-        }
-        let mut entries = self.rest;
-        for mut putter in self.refused {
-            entries.append(&mut putter.entries);
-            putter.responder.fail(&QueueError::ShutDown);
-        }
-        for joiner in self.joined {
-            match self.lost {
-                0 => joiner.respond(&()),
-                items => joiner.fail(&QueueError::Lost { items }),
-            }
-        }
-        let none = entries.is_empty() && self.gone.is_empty();
-        (!none).then_some((self.gone, entries))
-    }
 }
 
 /// A queue.

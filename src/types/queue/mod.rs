@@ -9,6 +9,7 @@
 //! - A putter whose wait ends by its own doing (time over, given up, dead) has put nothing: its call is *claimed* before its item enters the queue, and can then
 //!   end in no other way than by the word that it has.
 
+mod consequences;
 mod core;
 mod order;
 mod parcel;

@@ -8,6 +8,7 @@ use super::referent::{Combine, Relation, Set};
 use crate::datum::Datum;
 use crate::error::Result;
 use crate::proxy::{Maker, Proxy};
+use crate::types::batches::Batches;
 use crate::types::bulk::received;
 use crate::types::encodes::{Encodes, Slot, sent, sent_all};
 
@@ -207,7 +208,7 @@ impl<T: Datum> SetProxy<T> {
     /// come by; no element that stays is missed or seen twice. After an error it ends.
     #[doc(alias = "__iter__")]
     pub fn iter(&self) -> SetIter<T> {
-        SetIter { set: self.clone(), after: 0, fetched: Vec::new().into_iter(), ends: false }
+        SetIter { set: self.clone(), after: 0, batches: Batches::new() }
     }
 }
 
@@ -217,29 +218,19 @@ pub struct SetIter<T> {
     set: SetProxy<T>,
     /// The place of the last element that was fetched.
     after: u64,
-    fetched: std::vec::IntoIter<T>,
-    ends: bool,
+    batches: Batches<T>,
 }
 
 impl<T: Datum> Iterator for SetIter<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.fetched.len() == 0 && !self.ends {
-            match self.set.base().invoke_by_value("batch", &(self.after,)) {
-                Ok((last, elements)) => {
-                    let elements = received(elements);
-                    self.ends = elements.is_empty();
-                    self.after = last;
-                    self.fetched = elements.into_iter();
-                }
-                Err(error) => {
-                    self.ends = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.fetched.next().map(Ok)
+        let Self { set, after, batches } = self;
+        batches.next(|| {
+            let (last, elements) = set.base().invoke_by_value("batch", &(*after,))?;
+            *after = last;
+            Ok(received(elements))
+        })
     }
 }
 
