@@ -11,6 +11,7 @@ pub use serde_bytes::{ByteBuf, Bytes};
 use crate::codec;
 pub use crate::object::methods::SignatureOf;
 pub use crate::object::registration::signature;
+pub use crate::types::TaskErrors;
 
 /// The structural hashes of a proxy type's methods, in their order.
 #[derive(Clone)]

@@ -415,3 +415,133 @@ fn a_queue_that_is_shut_down_says_so_in_every_version() {
         shop.manager.shutdown().unwrap();
     }
 }
+
+/// Functions that a server's pool runs, also for those who have no functions of Rust's.
+mod tasks {
+    use super::*;
+    use multiproc::types::{EventProxy, ListProxy};
+
+    #[multiproc::task]
+    pub fn square(n: u64) -> u64 {
+        n * n
+    }
+
+    #[multiproc::task]
+    pub fn power(base: u64, exponent: u32) -> u64 {
+        base.pow(exponent)
+    }
+
+    #[multiproc::task]
+    pub fn nothing() {}
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub struct Point {
+        x: i32,
+        name: Option<String>,
+    }
+
+    #[multiproc::task]
+    pub fn mirrored(point: Point) -> Point {
+        Point { x: -point.x, ..point }
+    }
+
+    #[multiproc::task]
+    pub fn waits(begun: ListProxy<u64>, leave: EventProxy) -> usize {
+        begun.push(7).unwrap();
+        leave.wait().unwrap();
+        begun.len().unwrap()
+    }
+
+    #[multiproc::task]
+    pub fn listed(list: ListProxy<u64>) -> ListProxy<u64> {
+        list
+    }
+
+    #[multiproc::task]
+    pub fn sleeps(milliseconds: u64) -> u64 {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        milliseconds
+    }
+
+    #[multiproc::task]
+    pub fn panics(n: u64) -> u64 {
+        assert!(n != 3, "not {n}");
+        n
+    }
+
+    #[multiproc::task]
+    pub fn dies() {
+        kill(Pid::this(), Signal::SIGKILL).unwrap();
+        common::forever();
+    }
+
+    #[multiproc::task(raises)]
+    pub fn withdraw(owner: String, amount: i64) -> Result<i64, Refusal> {
+        Bank.withdraw(owner, amount)
+    }
+
+    #[multiproc::task(raises)]
+    pub fn one_of(owner: String) -> Result<i64, Refusal> {
+        Bank.withdraw(owner, 1)
+    }
+
+    #[multiproc::task(raises = "PermissionError")]
+    pub fn closed(when: String) -> Result<String, String> {
+        if when.is_empty() { Ok("open".to_owned()) } else { Err(when) }
+    }
+
+    #[multiproc::task]
+    pub fn unnamed() -> Result<(), String> {
+        Err("no exception is named for this".to_owned())
+    }
+
+    static BASE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+    #[multiproc::task]
+    pub fn begin_at(base: u64) {
+        BASE.store(base, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[multiproc::task]
+    pub fn above(n: u64) -> u64 {
+        BASE.load(std::sync::atomic::Ordering::Relaxed) + n
+    }
+}
+
+#[test]
+fn python_clients_have_the_servers_pools_run_its_tasks() {
+    let manager = SyncManager::builder()
+        .authkey(KEY)
+        .python(true)
+        .python_grace(Duration::from_millis(300))
+        .task::<tasks::square>()
+        .task::<tasks::power>()
+        .task::<tasks::nothing>()
+        .task::<tasks::mirrored>()
+        .task::<tasks::waits>()
+        .task::<tasks::listed>()
+        .task::<tasks::sleeps>()
+        .task::<tasks::panics>()
+        .task::<tasks::dies>()
+        .task::<tasks::withdraw>()
+        .task::<tasks::one_of>()
+        .task::<tasks::closed>()
+        .task::<tasks::unnamed>()
+        .task::<tasks::begin_at>()
+        .task::<tasks::above>()
+        .start()
+        .unwrap();
+    let before = manager.number_of_objects().unwrap();
+    for python in pythons() {
+        run(script(python, &manager, "pools.py"));
+    }
+    common::eventually("pools and results are gone", || manager.number_of_objects().unwrap() == before);
+    // To Rust a result stays what it is.
+    let pool = types::PoolProxy::new(&manager, 1).unwrap();
+    assert_eq!(
+        pool.apply::<tasks::withdraw>(("ada".into(), 50)).unwrap().unwrap_err(),
+        Refusal::Overdrawn { by: 40, owners: vec!["ada".into()] }
+    );
+    assert_eq!(pool.map::<tasks::one_of>(["eve".to_owned()]).unwrap(), [Err(Refusal::Missing("eve".into()))]);
+    manager.shutdown().unwrap();
+}

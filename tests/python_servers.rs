@@ -6,6 +6,7 @@ mod pythons;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,9 @@ use multiproc::types::{
     OverRelease, PoolProxy, PriorityQueueProxy, QueueError, QueueProxy, RLockProxy, SemaphoreProxy, SequenceError,
     Slice, ValueProxy,
 };
-use multiproc::{Address, BaseManager, BaseProxy, CallError, Error, Proxy, RemoteError, SyncManager, Value};
+use multiproc::{Address, BaseManager, BaseProxy, CallError, Error, PoolError, Proxy, RemoteError, SyncManager, Value};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use pythons::{Python, pythons};
 
 const KEY: &str = "a key for tests";
@@ -33,7 +36,9 @@ impl Server {
     fn start(python: &Python) -> Self {
         let directory = tempfile::Builder::new().prefix("multiproc-").tempdir().unwrap();
         let path = directory.path().join("socket");
-        let mut child = python.script("server.py").arg(&path).arg(KEY).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = python.script("server.py");
+        // A pool's workers outlive a server that is killed; so they are killed with it.
+        let mut child = command.arg(&path).arg(KEY).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line.trim(), "serves");
@@ -51,7 +56,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
@@ -550,7 +555,107 @@ fn values_arrays_and_namespaces() {
         assert!(namespace.equals(&settings).unwrap());
         assert_eq!(lacks(namespace.update("depth", |depth: Option<u32>| depth)), "update");
         assert!(matches!(CounterProxy::new(manager, 0), Err(Error::NoSuchType { .. })));
-        assert!(PoolProxy::new(manager, 2).unwrap_err().to_string().contains("Python's functions"));
+    });
+}
+
+/// Functions of Python's, as a pool of Python's runs them.
+mod functions {
+    use super::*;
+
+    #[multiproc::task(name = "math.factorial")]
+    pub fn factorial(n: u64) -> u64;
+
+    #[multiproc::task(name = "math.sqrt")]
+    pub fn root(x: f64) -> f64;
+
+    #[multiproc::task(name = "operator.truediv")]
+    pub fn divided(a: f64, b: f64) -> f64;
+
+    #[multiproc::task(name = "os.getpid")]
+    pub fn own_id() -> u32;
+
+    #[multiproc::task(name = "time.sleep")]
+    pub fn sleeps(seconds: f64);
+
+    /// Of the program's that started the manager.
+    #[multiproc::task]
+    pub fn doubled(list: ListProxy<u64>) -> Vec<u64>;
+
+    #[multiproc::task]
+    pub fn begin_at(base: u64);
+
+    #[multiproc::task]
+    pub fn above(n: u64) -> u64;
+
+    #[multiproc::task(name = "no_such_module.function")]
+    pub fn missing();
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, PoolError>) -> String {
+    match result.unwrap_err() {
+        PoolError::System(Error::Remote(error)) => error.kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pools_of_pythons_run_functions_of_pythons() {
+    use functions::*;
+    with_each(|_, manager, _| {
+        let pool = PoolProxy::new(manager, 2).unwrap();
+        assert_eq!(pool.apply::<factorial>((10,)).unwrap(), 3_628_800);
+        assert_ne!(pool.apply::<own_id>(()).unwrap(), std::process::id());
+        assert_eq!(pool.map::<factorial>(0..5).unwrap(), [1, 1, 2, 6, 24]);
+        assert_eq!(pool.map_chunked::<factorial>([3, 4], 1).unwrap(), [6, 24]);
+        assert_eq!(pool.map::<factorial>([]).unwrap(), [0; 0]);
+        assert_eq!(pool.starmap::<divided>([(1.0, 2.0), (3.0, 4.0)]).unwrap(), [0.5, 0.75]);
+        assert_eq!(pool.map_async::<factorial>([5]).unwrap().get().unwrap(), [120]);
+        assert_eq!(pool.starmap_async::<divided>([(1.0, 4.0)]).unwrap().get().unwrap(), [0.25]);
+        let all: Result<Vec<u64>, _> = pool.imap::<factorial>(0..20).unwrap().iter().collect();
+        assert_eq!(all.unwrap()[19], 121_645_100_408_832_000);
+        assert_eq!(pool.imap_unordered::<factorial>([6]).unwrap().next_item().unwrap(), Some(720));
+
+        // Proxies among the arguments, and what is a worker's own.
+        let list = ListProxy::from_iter(manager, [1_u64, 2]).unwrap();
+        assert_eq!(pool.apply::<doubled>((list.clone(),)).unwrap(), [2, 4]);
+        let begun = PoolProxy::builder().workers(1).initializer::<begin_at>((40,)).max_tasks_per_child(1);
+        let begun = begun.start(manager).unwrap();
+        assert_eq!(begun.map_chunked::<above>([1, 2, 3], 1).unwrap(), [41, 42, 43]);
+        begun.terminate().unwrap();
+        begun.join().unwrap();
+
+        // What is raised.
+        assert_eq!(kind(pool.apply::<divided>((1.0, 0.0))), "builtins.ZeroDivisionError");
+        assert!(matches!(pool.apply::<missing>(()), Err(PoolError::System(Error::Remote(_)))));
+        let failed = pool.starmap_async::<divided>([(1.0, 0.0)]).unwrap();
+        assert_eq!(kind(failed.get()), "builtins.ZeroDivisionError");
+        assert_eq!((failed.is_ready().unwrap(), failed.successful().unwrap()), (true, Some(false)));
+        // One item's failure is its own.
+        let each = pool.imap::<root>([4.0, -1.0, 9.0]).unwrap();
+        assert_eq!(each.next_item().unwrap(), Some(2.0));
+        assert_eq!(kind(each.next_item()), "builtins.ValueError");
+        assert_eq!((each.next_item().unwrap(), each.next_item().unwrap()), (Some(3.0), None));
+        let each: Vec<_> = pool.imap::<root>([4.0, -1.0, 9.0]).unwrap().iter().map(|item| item.ok()).collect();
+        assert_eq!(each, [Some(2.0), None, Some(3.0)]);
+
+        // Waits.
+        let late = pool.apply_async::<sleeps>((0.5,)).unwrap();
+        assert_eq!((late.is_ready().unwrap(), late.successful().unwrap()), (false, None));
+        assert!(
+            matches!(late.get_timeout(SHORT), Err(PoolError::Timeout { .. })) && !late.wait_timeout(SHORT).unwrap()
+        );
+        late.get_timeout(LONG).unwrap();
+        assert!(late.wait_timeout(SHORT).unwrap());
+
+        // What it has not, and its end.
+        assert_eq!(lacks(pool.workers()), "workers");
+        assert!(pool.starimap::<divided>([]).is_err());
+        assert!(PoolProxy::builder().retries(1).start(manager).unwrap_err().to_string().contains("`retries`"));
+        assert!(PoolProxy::builder().name("x").start(manager).unwrap_err().to_string().contains("`name`"));
+        assert!(matches!(pool.join(), Err(PoolError::System(Error::State { .. }))));
+        pool.close().unwrap();
+        assert!(matches!(pool.apply::<own_id>(()), Err(PoolError::Closed)));
+        pool.join().unwrap();
     });
 }
 

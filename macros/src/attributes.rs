@@ -95,14 +95,16 @@ impl TraitFlags {
 #[derive(Default)]
 pub(crate) struct TaskFlags {
     pub(crate) name: Option<WireName>,
+    pub(crate) raises: Option<Exceptions>,
 }
 
 impl TaskFlags {
     pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut found = Self::default();
-        flags(tokens, "name", errors, |flag, input| {
+        flags(tokens, "name, raises", errors, |flag, input| {
             match flag.to_string().as_str() {
                 "name" => found.name = Some(text(flag, input)?),
+                "raises" => found.raises = Some(exceptions(flag, input)?),
                 _ => return Ok(false),
             }
             Ok(true)

@@ -211,9 +211,14 @@ pub fn derive_raises(input: TokenStream) -> TokenStream {
 /// fn power(base: u64, exponent: u32) -> u64;
 /// ```
 ///
-/// Arguments and result are serde types that own what they hold. A `Result` is a result like any other; a panic is the task's failure.
+/// Arguments and result are serde types that own what they hold. A `Result` is a result like any other; a panic is the task's failure. A Python program that runs the task gets what is in the `Ok`, and an exception
+/// for an `Err`.
 ///
-/// Flag: `name = "…"`, an identifier, for what it is called between processes; else the function's own name.
+/// | flag | meaning |
+/// | --- | --- |
+/// | `name = "…"` | an identifier, for what it is called between processes; else the function's own name. With a module, `name = "math.factorial"`, a declaration names a function for the pools of Python's managers |
+/// | `raises = "ValueError"` | to Python's clients all errors are exceptions of this class, with the error's text; needs `Display` |
+/// | `raises` | to Python's clients an error is the exception that its type says, by `Raises`; without either flag a `RemoteError` |
 #[proc_macro_attribute]
 pub fn task(flags: TokenStream, item: TokenStream) -> TokenStream {
     task_tokens(flags.into(), item.into()).into()

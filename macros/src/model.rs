@@ -63,8 +63,19 @@ pub(crate) struct TaskFunction {
     pub(crate) name: WireName,
     pub(crate) parameters: Vec<TaskParameter>,
     pub(crate) output: Type,
+    pub(crate) failure: TaskFailure,
     /// Whether it is this program's.
     pub(crate) has_body: bool,
+}
+
+/// The errors of a task.
+pub(crate) enum TaskFailure {
+    /// Its result is no `Result`.
+    Never,
+    /// Nobody has said what they are in Python.
+    Unnamed,
+    /// They are of this type, and exceptions in Python.
+    Named(Exceptions, Failure),
 }
 
 /// A parameter of a task.

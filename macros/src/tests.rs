@@ -434,6 +434,100 @@ fn a_task_stays_a_function_beside_the_type_that_names_it() {
     ));
     assert!(declared.contains("type Arguments = ();") && declared.contains("type Output = ();"), "{declared}");
     assert!(!declared.contains("RunTask") && !declared.contains("fn nothing"), "{declared}");
+    let factorial = task_tokens(
+        quote!(name = "math.factorial"),
+        quote!(
+            fn factorial(n: u64) -> u64;
+        ),
+    );
+    assert!(pretty(factorial).contains("\"math.factorial\""));
+}
+
+#[test]
+fn the_errors_of_a_task_are_the_exceptions_that_it_names() {
+    let errors_of = |flags, function| pretty(task_tokens(flags, function));
+    let plain = errors_of(
+        quote!(),
+        quote!(
+            fn f() -> Option<u8> {
+                None
+            }
+        ),
+    );
+    assert!(!plain.contains("fn errors"), "{plain}");
+    let unnamed = errors_of(
+        quote!(),
+        quote!(
+            fn f() -> std::io::Result<u8> {
+                Ok(1)
+            }
+        ),
+    );
+    assert!(unnamed.contains("TaskErrors::default()") && !unnamed.contains("raising"), "{unnamed}");
+    let own = errors_of(
+        quote!(raises),
+        quote!(
+            fn f() -> Result<u8, Refusal> {
+                Ok(1)
+            }
+        ),
+    );
+    assert!(own.contains(".raising::<Refusal>(<Refusal as ::multiproc::Raises>::raised)"), "{own}");
+    let named = errors_of(
+        quote!(raises = "queue.Full"),
+        quote!(
+            fn f() -> Result<u8, String> {
+                Ok(1)
+            }
+        ),
+    );
+    assert!(named.contains("Raised::new(\"queue.Full\")"), "{named}");
+    for (flags, function, about) in [
+        (
+            quote!(raises),
+            quote!(
+                fn f() -> u8 {
+                    1
+                }
+            ),
+            "Result<T, E>",
+        ),
+        (
+            quote!(raises),
+            quote!(
+                fn f() -> std::io::Result<u8> {
+                    Ok(1)
+                }
+            ),
+            "Result<T, E>",
+        ),
+        (
+            quote!(raises),
+            quote!(
+                fn f() -> Result<u8, Refusal>;
+            ),
+            "where its body is",
+        ),
+        (
+            quote!(raises = "no class"),
+            quote!(
+                fn f() -> Result<u8, String> {
+                    Ok(1)
+                }
+            ),
+            "class",
+        ),
+        (
+            quote!(name = "math."),
+            quote!(
+                fn f();
+            ),
+            "identifier",
+        ),
+    ] {
+        let errors = errors(task_tokens(flags, function));
+        assert!(errors.len() == 1 && errors[0].contains(about), "{about}: {errors:#?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use syn::parse::Parser;
 use syn::{Error, GenericParam, Generics, Ident, WherePredicate};
 
 use crate::errors::Errors;
-use crate::model::{Derived, Exceptions, Method, ProxyTrait, Raised, Referent, TaskFunction, WireName};
+use crate::model::{Derived, Exceptions, Method, ProxyTrait, Raised, Referent, TaskFailure, TaskFunction, WireName};
 use crate::types::is_parameter;
 
 /// serde knows tuples up to this length, and a call's arguments are one tuple.
@@ -45,7 +45,13 @@ pub(crate) fn derived(model: &Derived, errors: &mut Errors) {
 
 /// Validates a `TaskFunction`.
 pub(crate) fn task(model: &TaskFunction, errors: &mut Errors) {
-    is_identifier(&model.name, "a task's name must be an identifier, such as `square`", errors);
+    let advice = "a task's name must be an identifier, such as `square`, or name a function of a Python module, such as `math.factorial`";
+    if !model.name.text.split('.').all(names) {
+        errors.push(Error::new(model.name.span, advice));
+    }
+    if let TaskFailure::Named(Exceptions::Class(class), _) = &model.failure {
+        classes(std::iter::once(class), errors);
+    }
     if let Some(excess) = model.parameters.get(MOST_PARAMETERS) {
         errors
             .at(&excess.ty, format!("a task has at most {MOST_PARAMETERS} arguments: put some of them into a struct"));
@@ -194,12 +200,16 @@ fn is_method_name(name: &WireName, errors: &mut Errors) {
     is_identifier(name, "a method's name must be an identifier, such as `get_name`", errors);
 }
 
-/// Keywords are allowed: they are names in other languages.
 fn is_identifier(name: &WireName, advice: &str, errors: &mut Errors) {
-    let parsed = Ident::parse_any.parse_str(&name.text);
-    if !parsed.is_ok_and(|ident| ident.unraw() == name.text && name.text != "_") {
+    if !names(&name.text) {
         errors.push(Error::new(name.span, advice));
     }
+}
+
+/// Whether a text is an identifier. Keywords are: they are names in other languages.
+fn names(text: &str) -> bool {
+    let parsed = Ident::parse_any.parse_str(text);
+    parsed.is_ok_and(|ident| ident.unraw() == text && text != "_")
 }
 
 fn generics(generics: &Generics, errors: &mut Errors) {

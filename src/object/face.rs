@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::class::{Changes, Class};
 use super::entry::Entry;
+use super::raised::Raised;
 use super::referent::Referent;
 use super::stored::Shared;
 use super::table::Table;
@@ -265,6 +266,13 @@ impl Exception {
         Self::of(module, class, vec![value(text)])
     }
 
+    /// The one that an error's author has named; `None` where that is no name.
+    pub fn named(raised: Raised) -> Option<Self> {
+        let (module, class) = raised.class()?;
+        let (module, class) = (module.to_owned().into(), class.to_owned().into());
+        Some(Self { module, class, arguments: raised.into_arguments(), attributes: Vec::new() })
+    }
+
     /// One of these arguments.
     pub fn of(module: &'static str, class: &'static str, arguments: Vec<Vec<u8>>) -> Self {
         Self { module: module.into(), class: class.into(), arguments, attributes: Vec::new() }
@@ -460,6 +468,11 @@ pub trait Face: Send + Sync {
 
     /// What a call of the typeid comes to.
     fn create(&self, arguments: Arguments) -> std::result::Result<Creation, Step>;
+
+    /// What a constructor's own error is.
+    fn not_made(&self, error: &[u8]) -> Step {
+        Step::builtin("ValueError", &crate::codec::value::display(error).to_string())
+    }
 
     /// Which of its arguments it takes the elements of: a proxy there stands for what its object holds.
     fn copies(&self) -> Option<usize> {

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Codec};
 
@@ -25,7 +25,7 @@ use crate::codec::{self, Codec};
 ///     }
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
     class: Cow<'static, str>,
     /// Values.
@@ -109,18 +109,17 @@ pub trait Raises {
 
 /// Finds the exception of an error that was sent as a value.
 #[derive(Clone)]
-pub struct Raising(#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "only they ask"))] Arc<Find>);
+pub struct Raising(Arc<Find>);
 
 type Find = dyn Fn(&[u8]) -> Option<Raised> + Send + Sync;
 
 impl Raising {
     /// For a method whose errors are `E`s.
-    pub(super) fn of<E: DeserializeOwned + 'static>(raised: fn(&E) -> Raised) -> Self {
+    pub(crate) fn of<E: DeserializeOwned + 'static>(raised: fn(&E) -> Raised) -> Self {
         Self(Arc::new(move |bytes| codec::decode(Codec::Value, bytes).ok().map(|error: E| raised(&error))))
     }
 
     /// The exception; `None` for a value that is no such error.
-    #[cfg(feature = "python")]
     pub fn raised(&self, error: &[u8]) -> Option<Raised> {
         (self.0)(error)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::object::Raised;
 use crate::process::{ProcessPanic, SignalName};
 use crate::sys::fork::ExitStatus;
 
@@ -56,6 +57,14 @@ pub enum PoolError {
     TaskTypes {
         /// The name.
         task: String,
+    },
+    /// The task returned an `Err`, in a call that a Python program made: there the result is what is in the `Ok`, and this is an exception. A Rust program's call gets the `Result` as its result.
+    #[error("the task failed: {error}")]
+    Failed {
+        /// The error, as text.
+        error: String,
+        /// The exception that its author named.
+        raised: Option<Raised>,
     },
     /// The system's: arguments that can't be sent, a function that can't be found, a pool in a process that only inherited it.
     #[error(transparent)]

@@ -67,6 +67,8 @@ pub use list::{List, ListDeferred, ListIter, ListProxy};
 pub use lock::{Lock, LockDeferred, LockProxy, RLock, RLockDeferred, RLockProxy};
 pub use namespace::{Namespace, NamespaceDeferred, NamespaceProxy};
 pub use number::{Integer, Number};
+#[doc(hidden)]
+pub use pool::TaskErrors;
 pub(crate) use pool::Tasks;
 pub use pool::{
     AsyncResultDeferred, AsyncResultProxy, OneArgument, PoolBuilder, PoolDeferred, PoolProxy, PoolResults,

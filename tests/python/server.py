@@ -1,5 +1,6 @@
 """A manager of Python's own, at the address (a path, or "tcp" for any port) and with the key of the arguments."""
 
+import multiprocessing
 import queue
 import sys
 import time
@@ -53,6 +54,22 @@ class Account:
         return count()
 
 
+BASE = 0
+
+
+def begin_at(base):
+    global BASE
+    BASE = base
+
+
+def above(n):
+    return BASE + n
+
+
+def doubled(numbers):
+    return [2 * number for number in numbers]
+
+
 class Manager(SyncManager):
     pass
 
@@ -67,6 +84,8 @@ Manager.register("PriorityQueue", queue.PriorityQueue)
 Manager.register("LifoQueue", queue.LifoQueue)
 
 if __name__ == "__main__":
+    # With another one, the workers of a pool could not use the proxies that they are given, and their callers would wait for ever.
+    multiprocessing.current_process().authkey = sys.argv[2].encode()
     address = ("127.0.0.1", 0) if sys.argv[1] == "tcp" else sys.argv[1]
     manager = Manager(address=address, authkey=sys.argv[2].encode())
     server = manager.get_server()

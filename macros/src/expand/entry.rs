@@ -30,7 +30,7 @@ pub(super) fn entry(table: &Ident, method: &Method) -> TokenStream {
 }
 
 /// `.raising::<E>(|error| …)`. What an error's type lacks for it is told where it is asked for.
-fn raising(raises: &Exceptions, failure: &Failure) -> TokenStream {
+pub(super) fn raising(raises: &Exceptions, failure: &Failure) -> TokenStream {
     let span = at(raises.span());
     let error = match failure {
         Failure::Typed(error) => quote!(#error),

@@ -4,12 +4,13 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
+use super::entry::raising;
 use super::{at, lints, tuple};
-use crate::model::TaskFunction;
+use crate::model::{TaskFailure, TaskFunction};
 
 /// `enum name {}`, and what makes it a task.
 pub(crate) fn task(model: &TaskFunction) -> TokenStream {
-    let TaskFunction { ident, visibility, cfg, name, parameters, output, has_body } = model;
+    let TaskFunction { ident, visibility, cfg, name, parameters, output, failure, has_body } = model;
     let name = &name.text;
     let names = parameters.iter().map(|parameter| &parameter.name);
     let types = parameters.iter().map(|parameter| &parameter.ty);
@@ -23,6 +24,17 @@ pub(crate) fn task(model: &TaskFunction) -> TokenStream {
     let locals: Vec<_> = (0..parameters.len()).map(|place| format_ident!("argument_{place}")).collect();
     let doc = format!("Names the task `{ident}`.");
     let lints = lints();
+    let raising = match failure {
+        TaskFailure::Named(raises, error) => Some(raising(raises, error)),
+        TaskFailure::Never | TaskFailure::Unnamed => None,
+    };
+    let errors = (!matches!(failure, TaskFailure::Never)).then(|| {
+        quote! {
+            fn errors() -> ::core::option::Option<::multiproc::macro_support::TaskErrors> {
+                ::core::option::Option::Some(::multiproc::macro_support::TaskErrors::default() #raising)
+            }
+        }
+    });
     let run = has_body.then(|| {
         quote! {
             #[automatically_derived]
@@ -30,6 +42,7 @@ pub(crate) fn task(model: &TaskFunction) -> TokenStream {
                 fn run((#(#locals,)*): Self::Arguments) -> Self::Output {
                     #ident(#(#locals),*)
                 }
+                #errors
             }
         }
     });

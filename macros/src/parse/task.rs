@@ -3,12 +3,12 @@
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Block, Error, FnArg, Pat, Result, ReturnType, Signature, Token, Visibility, parse_quote};
+use syn::{Attribute, Block, Error, FnArg, Pat, Result, ReturnType, Signature, Token, Type, Visibility, parse_quote};
 
 use crate::attributes::{Carried, TaskFlags};
 use crate::errors::Errors;
-use crate::model::{TaskFunction, TaskParameter, WireName};
-use crate::types::check_owned;
+use crate::model::{Exceptions, Failure, TaskFailure, TaskFunction, TaskParameter, WireName};
+use crate::types::{arguments_of, check_owned};
 
 /// A function as it is written: with a body, or without one, where it is another program's.
 struct Written {
@@ -64,13 +64,14 @@ pub(crate) fn task(flags: TokenStream, item: TokenStream, errors: &mut Errors) -
             }
         }
     }
-    let output = match &signature.output {
+    let output: Type = match &signature.output {
         ReturnType::Default => parse_quote!(()),
         ReturnType::Type(_, ty) => {
             errors.keep(check_owned(ty, "a task's result comes from another process: return a type that owns what it holds (`String` for `&str`)"));
             (**ty).clone()
         }
     };
+    let failure = errors.keep(failure(&output, flags.raises, has_body)).unwrap_or(TaskFailure::Never);
     Some(TaskFunction {
         name: flags.name.unwrap_or_else(|| WireName::of(&signature.ident)),
         ident: signature.ident,
@@ -78,8 +79,30 @@ pub(crate) fn task(flags: TokenStream, item: TokenStream, errors: &mut Errors) -
         cfg: Carried::of(&attributes).cfg,
         parameters,
         output,
+        failure,
         has_body,
     })
+}
+
+/// What a task's errors are.
+fn failure(output: &Type, raises: Option<Exceptions>, has_body: bool) -> Result<TaskFailure> {
+    let result = arguments_of(output, "Result");
+    let Some(raises) = raises else {
+        return Ok(if result.is_some() { TaskFailure::Unnamed } else { TaskFailure::Never });
+    };
+    let wrong = |advice: &str| Err(Error::new(raises.span(), advice));
+    match result.as_deref() {
+        _ if !has_body => {
+            wrong("what a task's errors are in Python is said where its body is: take `raises` away here")
+        }
+        Some([_, error]) => {
+            let error = Failure::Typed(Box::new((*error).clone()));
+            Ok(TaskFailure::Named(raises, error))
+        }
+        _ => {
+            wrong("`raises` is for tasks whose result is written `Result<T, E>`: take it away, or write the result so")
+        }
+    }
 }
 
 fn refuse_syntax(signature: &Signature, errors: &mut Errors) {

@@ -44,6 +44,8 @@ pub(crate) fn adapter_of(name: &str) -> Option<&'static dyn Adapter> {
         "Array" | "ArrayProxy" => &numbers::ArrayAdapter,
         "Namespace" | "NamespaceProxy" => &namespace::NamespaceAdapter,
         "Pool" | "PoolProxy" => &pool::PoolAdapter,
+        "AsyncResult" | "AsyncResultProxy" => &pool::ResultAdapter,
+        "PoolResultsProxy" => &pool::ResultsAdapter,
         "Iterator" | "IteratorProxy" => &iterator::IteratorAdapter,
         _ => return None,
     })

@@ -26,5 +26,5 @@ pub use self::proxy::{PoolBuilder, PoolDeferred, PoolProxy};
 pub use self::referent::SharedPool;
 pub use self::result::{AsyncResultDeferred, AsyncResultProxy, SharedResult};
 pub use self::results::{PoolResults, PoolResultsDeferred, PoolResultsItems, PoolResultsProxy};
-pub use self::task::{OneArgument, RunTask, Task};
+pub use self::task::{OneArgument, RunTask, Task, TaskErrors};
 pub(crate) use self::tasks::Tasks;

@@ -108,8 +108,10 @@ impl SharedPool {
     fn one(&self, call: &mut Invocation<'_>) -> Result<Result<SharedResult, PoolError>, Failure> {
         let (named, arguments) = call.arguments::<(Named, Element)>()?;
         Ok(Self::known(call, &named).and_then(|task| {
+            let errors = task.errors(&named);
+            let arguments = task.arguments(&named, arguments)?;
             let Work { task, parcels, kept } = Work::new(task, vec![arguments], Items::Arguments)?;
-            Ok(SharedResult::new((task.map)(&self.pool, parcels, 1)?, true, kept))
+            Ok(SharedResult::new((task.map)(&self.pool, parcels, 1)?, true, kept, errors))
         }))
     }
 
@@ -119,8 +121,9 @@ impl SharedPool {
         // As Python: such that each worker gets about four.
         let chunk = chunk.unwrap_or_else(|| arguments.len().div_ceil(self.pool.workers() * 4)).max(1);
         Ok(Self::known(call, &named).and_then(|task| {
+            let errors = task.errors(&named);
             let Work { task, parcels, kept } = Work::new(task, arguments, items)?;
-            Ok(SharedResult::new((task.map)(&self.pool, parcels, chunk)?, false, kept))
+            Ok(SharedResult::new((task.map)(&self.pool, parcels, chunk)?, false, kept, errors))
         }))
     }
 
@@ -134,8 +137,9 @@ impl SharedPool {
     fn each(&self, call: &mut Invocation<'_>, items: Items, ordered: bool) -> Outcome {
         let (named, arguments, chunk) = call.arguments::<(Named, Vec<Element>, Option<usize>)>()?;
         let task = or_fail!(call, Self::known(call, &named));
+        let errors = task.errors(&named);
         let Work { task, parcels, kept } = or_fail!(call, Work::new(task, arguments, items));
-        let (results, arrived) = PoolResults::new(ordered, parcels.len(), kept);
+        let (results, arrived) = PoolResults::new(ordered, parcels.len(), kept, errors);
         let cancel = or_fail!(call, (task.each)(&self.pool, parcels, chunk.unwrap_or(1), arrived));
         call.answer_referent(results.cancelled_by(cancel))
     }

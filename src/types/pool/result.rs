@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::task::TaskErrors;
 use super::tasks::Outcome;
 use crate::datum::Datum;
 use crate::error::{CallError, Error};
@@ -82,12 +83,18 @@ impl Waiter {
 }
 
 impl SharedResult {
-    /// Takes in what a pool works on; `one` says that it is one result and not a list of them. What the tasks' arguments name is `kept` until they are done.
-    pub(super) fn new(result: AsyncResult<Vec<Outcome>>, one: bool, kept: Vec<Element>) -> Self {
+    /// Takes in what a pool works on; `one` says that it is one result and not a list of them. What the tasks' arguments name is `kept` until they are done. `errors` open results
+    /// for one who has no `Result`s.
+    pub(super) fn new(
+        result: AsyncResult<Vec<Outcome>>,
+        one: bool,
+        kept: Vec<Element>,
+        errors: Option<TaskErrors>,
+    ) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let (own, cancel) = (Arc::clone(&state), result.canceller());
         let _ = result.on_ready(move |outcomes| {
-            let reply = Arc::new(reply(outcomes, one));
+            let reply = Arc::new(reply(outcomes, one, errors.as_ref()));
             let waiters = {
                 let mut state = own.lock();
                 state.reply = Some(Arc::clone(&reply));
@@ -136,9 +143,17 @@ impl SharedResult {
     }
 }
 
-fn reply(outcomes: Result<Vec<Outcome>, PoolError>, one: bool) -> Reply {
-    let elements: Result<Vec<_>, Error> =
-        outcomes?.into_iter().map(|outcome| outcome.and_then(|parcel| parcel.into_element())).collect();
+/// What came of one item, as its caller gets it.
+pub(super) fn element(outcome: Outcome, errors: Option<&TaskErrors>) -> Result<Element, PoolError> {
+    let element = outcome.and_then(|parcel| parcel.into_element())?;
+    match errors {
+        None => Ok(element),
+        Some(errors) => errors.open(&element),
+    }
+}
+
+fn reply(outcomes: Result<Vec<Outcome>, PoolError>, one: bool, errors: Option<&TaskErrors>) -> Reply {
+    let elements: Result<Vec<_>, _> = outcomes?.into_iter().map(|outcome| element(outcome, errors)).collect();
     let mut elements = elements?;
     match elements.pop() {
         Some(only) if one => Ok(Results::One(only)),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::result::flat;
+use super::result::{element, flat};
+use super::task::TaskErrors;
 use super::tasks::Outcome;
 use crate::datum::Datum;
 use crate::object::methods::Methods;
@@ -124,14 +125,11 @@ impl Line {
     }
 
     /// Takes in what is done.
-    fn arrive(self: &Arc<Self>, results: Vec<(usize, Result<Outcome, PoolError>)>) {
+    fn arrive(self: &Arc<Self>, results: Vec<(usize, Result<Outcome, PoolError>)>, errors: Option<&TaskErrors>) {
         // Under no lock: proxies in a result may have to be fetched.
         let items: Vec<_> = results
             .into_iter()
-            .map(|(place, result)| {
-                let element = result.and_then(|outcome| Ok(outcome.and_then(|parcel| parcel.into_element())?));
-                (place as u64, element)
-            })
+            .map(|(place, result)| (place as u64, result.and_then(|outcome| element(outcome, errors))))
             .collect();
         {
             let mut state = self.state.lock();
@@ -171,13 +169,19 @@ impl Line {
 }
 
 impl PoolResults {
-    /// Waits for the results of `total` items: in their order, or in that of their coming. The second part takes in what is done; what the items name is `kept` as long as any is not.
-    pub(super) fn new(ordered: bool, total: usize, kept: Vec<Element>) -> (Self, super::tasks::Arrived) {
+    /// Waits for the results of `total` items: in their order, or in that of their coming. The second part takes in what is done; what the items name is `kept` as long as any is not. `errors` open
+    /// results for one who has no `Result`s.
+    pub(super) fn new(
+        ordered: bool,
+        total: usize,
+        kept: Vec<Element>,
+        errors: Option<TaskErrors>,
+    ) -> (Self, super::tasks::Arrived) {
         let line = Arc::new(Line { ordered, total: total as u64, state: Mutex::default() });
         let own = Arc::clone(&line);
         let kept = Mutex::new(kept);
         let arrived = move |results| {
-            own.arrive(results);
+            own.arrive(results, errors.as_ref());
             if own.state.lock().come == own.total {
                 let kept = std::mem::take(&mut *kept.lock());
                 drop(kept);

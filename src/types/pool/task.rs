@@ -4,9 +4,15 @@ use std::any::TypeId;
 use std::cell::RefCell;
 
 use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
 
 use crate::datum::Datum;
+use crate::error::Error;
+use crate::object::Raised;
+use crate::object::raised::Raising;
 use crate::object::registration::signature;
+use crate::pool::PoolError;
+use crate::types::element::Element;
 
 /// A function that can be named to a server's pool: its name, and its types. Written by [`#[multiproc::task]`](macro@crate::task).
 ///
@@ -34,6 +40,36 @@ pub trait Task: 'static {
 pub trait RunTask: Task {
     /// Runs it.
     fn run(arguments: Self::Arguments) -> Self::Output;
+
+    /// What becomes of its `Err`s in the calls of Python's clients; `None` for a task whose result is no `Result`.
+    #[doc(hidden)]
+    fn errors() -> Option<TaskErrors> {
+        None
+    }
+}
+
+/// What the errors of a task are to Python's clients, who have no `Result`s: exceptions.
+#[derive(Debug, Clone, Default)]
+pub struct TaskErrors(Option<Raising>);
+
+impl TaskErrors {
+    /// They are those that are named for an `E`.
+    #[must_use]
+    pub fn raising<E: DeserializeOwned + 'static>(self, raised: fn(&E) -> Raised) -> Self {
+        Self(Some(Raising::of(raised)))
+    }
+
+    /// What is in the `Ok` of a result, or the failure that its `Err` is.
+    pub(super) fn open(&self, result: &Element) -> Result<Element, PoolError> {
+        match result.read::<Result<Element, Element>>() {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                let raised = self.0.as_ref().and_then(|raising| raising.raised(error.bytes()));
+                Err(PoolError::Failed { error: error.to_string(), raised })
+            }
+            Err(error) => Err(Error::unserializable::<Result<Element, Element>>(error).into()),
+        }
+    }
 }
 
 /// The arguments of a task that takes one: what can be mapped over items.

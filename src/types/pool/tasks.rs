@@ -6,9 +6,10 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::parcel::Parcel;
-use super::task::{RunTask, Task, signature_of};
+use super::task::{RunTask, Task, TaskErrors, signature_of};
 use crate::error::{Error, Result};
 use crate::pool::{AsyncResult, Builder, Cancel, Pool, PoolError};
+use crate::types::element::Element;
 use crate::types::encodes::sent;
 
 /// What a worker makes of a parcel of arguments.
@@ -24,6 +25,8 @@ pub(super) type Arrived = Box<dyn Fn(Vec<(usize, Result<Outcome, PoolError>)>) +
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     signature: u32,
+    parameters: &'static [&'static str],
+    errors: fn() -> Option<TaskErrors>,
     /// Runs it over arguments, so many to a chunk.
     pub(super) map: fn(&Pool, Vec<Parcel>, usize) -> Result<Given, PoolError>,
     /// The same, with each result told as soon as it is there.
@@ -44,6 +47,8 @@ impl Tasks {
     pub(crate) fn add<T: RunTask>(&mut self) -> Result<()> {
         let known = Known {
             signature: signature_of::<T>(),
+            parameters: T::PARAMETERS,
+            errors: T::errors,
             map: |pool, parcels, chunk| pool.map_async_chunked(run::<T>, parcels, chunk),
             each: |pool, parcels, chunk, arrived| pool.each(run::<T>, parcels, chunk, arrived),
             initialize: |builder, parcel| builder.initializer_fn(begin::<T>, parcel),
@@ -64,7 +69,9 @@ impl Tasks {
 
     /// The task of that name, if its types are what the caller thinks.
     pub(super) fn find(&self, named: &Named) -> Result<Known, PoolError> {
-        let Some(known) = self.0.get(&*named.name) else {
+        // Python knows a function as `module.name`.
+        let last = named.keywords.as_ref().and_then(|_| named.name.rsplit('.').next());
+        let Some(known) = self.0.get(&*named.name).or_else(|| self.0.get(last?)) else {
             let registered = self.0.keys().map(ToString::to_string).collect();
             return Err(PoolError::NoSuchTask { task: named.name.clone(), registered });
         };
@@ -72,6 +79,46 @@ impl Tasks {
             Some(callers) if callers != known.signature => Err(PoolError::TaskTypes { task: named.name.clone() }),
             _ => Ok(*known),
         }
+    }
+}
+
+impl Known {
+    /// What becomes of an `Err`, in a call of one who has no `Result`s.
+    pub(super) fn errors(&self, named: &Named) -> Option<TaskErrors> {
+        named.keywords.as_ref().and_then(|_| (self.errors)())
+    }
+
+    /// The arguments of one call, those by keyword in their places, as Python does it.
+    pub(super) fn arguments(&self, named: &Named, positional: Element) -> Result<Element, PoolError> {
+        let Some(keywords) = named.keywords.as_ref().filter(|keywords| !keywords.is_empty()) else {
+            return Ok(positional);
+        };
+        let wrong = |reason: String| {
+            let (typeid, method) = ("Pool".to_owned(), named.name.clone());
+            PoolError::System(Error::Arguments { typeid, method, reason })
+        };
+        // No arguments are `()`, which is no tuple.
+        let given: Option<Vec<Element>> = positional.read().map_err(|error| wrong(error.to_string()))?;
+        let mut bound: Vec<_> = given.unwrap_or_default().into_iter().map(Some).collect();
+        if bound.len() < self.parameters.len() {
+            bound.resize(self.parameters.len(), None);
+        }
+        for (name, value) in keywords {
+            let Some(place) = self.parameters.iter().position(|parameter| parameter == name) else {
+                return Err(wrong(format!(
+                    "got an unexpected keyword argument '{name}'; its parameters are {:?}",
+                    self.parameters
+                )));
+            };
+            if bound[place].replace(value.clone()).is_some() {
+                return Err(wrong(format!("got multiple values for argument '{name}'")));
+            }
+        }
+        let missing = bound.iter().position(Option::is_none).map(|place| self.parameters[place]);
+        if let Some(name) = missing {
+            return Err(wrong(format!("missing argument '{name}'")));
+        }
+        Element::of(&bound).map_err(|error| Error::unserializable::<Element>(error).into())
     }
 }
 
@@ -98,11 +145,13 @@ fn begin<T: RunTask>(parcel: Parcel) {
 pub(super) struct Named {
     name: String,
     signature: Option<u32>,
+    /// The arguments by keyword, in the call of a Python program: who has those has no `Result`s, and no types.
+    keywords: Option<BTreeMap<String, Element>>,
 }
 
 impl Named {
     pub(super) fn of<T: Task>() -> Self {
-        Self { name: T::NAME.to_owned(), signature: Some(signature_of::<T>()) }
+        Self { name: T::NAME.to_owned(), signature: Some(signature_of::<T>()), keywords: None }
     }
 }
 
@@ -123,12 +172,13 @@ impl<'de> Deserialize<'de> for Named {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> std::result::Result<Named, E> {
-                Ok(Named { name: name.to_owned(), signature: None })
+                Ok(Named { name: name.to_owned(), signature: None, keywords: None })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> std::result::Result<Named, A::Error> {
                 let name = parts.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                Ok(Named { name, signature: parts.next_element()?.flatten() })
+                let signature = parts.next_element()?.flatten();
+                Ok(Named { name, signature, keywords: parts.next_element()? })
             }
         }
         deserializer.deserialize_any(Either)

@@ -9,6 +9,7 @@ mod iterator;
 mod list;
 mod locks;
 mod namespace;
+mod pool;
 mod queue;
 mod scalars;
 mod value;
@@ -39,6 +40,9 @@ pub(crate) fn faces() -> Vec<(TypeId, &'static dyn Face)> {
         (TypeId::of::<super::SharedValue>(), &value::ValueFace),
         (TypeId::of::<super::Array>(), &array::ArrayFace),
         (TypeId::of::<super::Namespace>(), &namespace::NamespaceFace),
+        (TypeId::of::<super::SharedPool>(), &pool::PoolFace),
+        (TypeId::of::<super::SharedResult>(), &pool::ResultFace),
+        (TypeId::of::<super::PoolResults>(), &pool::ResultsFace),
         (TypeId::of::<iterator::Iterator>(), &iterator::IteratorFace),
     ]
 }

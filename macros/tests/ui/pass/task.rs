@@ -30,6 +30,24 @@ fn nothing() {}
 #[multiproc::task]
 fn declared(text: String) -> usize;
 
+#[derive(Debug, serde::Serialize, serde::Deserialize, multiproc::Raises)]
+#[raises("ValueError")]
+struct Refusal(u32);
+
+#[multiproc::task(raises)]
+fn refuses(n: u32) -> Result<u32, Refusal> {
+    Err(Refusal(n))
+}
+
+#[multiproc::task(raises = "KeyError")]
+fn misses() -> Result<(), String> {
+    Err("all".to_owned())
+}
+
+/// Python's.
+#[multiproc::task(name = "math.factorial")]
+fn factorial(n: u64) -> u64;
+
 #[cfg(any())]
 #[multiproc::task]
 fn absent(n: Missing) {}
@@ -41,9 +59,11 @@ fn main() {
     }
 
     assert_eq!((double::NAME, r#type::NAME, nothing::NAME, declared::NAME), ("double", "type", "nothing", "declared"));
+    assert_eq!(factorial::NAME, "math.factorial");
     assert_eq!(r#type::PARAMETERS, ["argument_0", "rest"]);
     assert_eq!(double(2) + <double as RunTask>::run((3,)), 10);
     let builder = SyncManager::builder().task::<double>().task::<r#type>().task::<nothing>().task::<local>();
+    let builder = builder.task::<refuses>().task::<misses>();
     let manager = builder.start().unwrap();
     let pool = PoolProxy::new(&manager, 1).unwrap();
     assert_eq!(pool.map::<double>([1, 2]).unwrap(), [2, 4]);

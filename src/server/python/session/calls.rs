@@ -16,7 +16,7 @@ use crate::object::chain::Chain;
 use crate::object::entry::Entry;
 use crate::object::face::{Arguments, Exception, Native, Raw, Step, Then, value};
 use crate::object::methods::{STR, VALUE};
-use crate::object::raised::{Raised, Raising};
+use crate::object::raised::Raising;
 use crate::object::{Answer, Call, Caller};
 use crate::protocol::RequestId;
 use crate::protocol::carriage::Carried;
@@ -257,14 +257,8 @@ fn raised(raising: &Raising, native: Native) -> Step {
         Native::Refused(Error::Remote(remote)) => raising.raised(&value(&remote.message)),
         _ => None,
     };
-    let class = exception.as_ref().and_then(Raised::class);
-    match class.map(|(module, class)| (module.to_owned(), class.to_owned())) {
-        Some((module, class)) => Step::Raise(Exception {
-            module: module.into(),
-            class: class.into(),
-            arguments: exception.map(Raised::into_arguments).unwrap_or_default(),
-            attributes: Vec::new(),
-        }),
+    match exception.and_then(Exception::named) {
+        Some(exception) => Step::Raise(exception),
         None => native.then(Step::Value),
     }
 }

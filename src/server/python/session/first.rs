@@ -92,7 +92,7 @@ impl Session {
         let Request { mut arguments, carried, .. } = request;
         arguments.positional.remove(0);
         let Some(face) = core.table.registry().face(&class).filter(|_| !class.has_callable()) else {
-            return self.construct(&typeid, "", dynamic(arguments).into(), carried, core);
+            return self.construct(&typeid, "", dynamic(arguments).into(), carried, None, core);
         };
         let copied = face.copies().and_then(|place| Some((place, is_proxy(arguments.positional.get(place)?)?)));
         let Some((place, index)) = copied else { return self.make(face, typeid, arguments, carried, core) };
@@ -116,14 +116,16 @@ impl Session {
         core: &Arc<Core>,
     ) {
         match face.create(arguments) {
-            Ok(Creation::Constructor(name, payload)) => self.construct(&typeid, name, payload, carried, core),
+            Ok(Creation::Constructor(name, payload)) => {
+                self.construct(&typeid, name, payload, carried, Some(face), core);
+            }
             Ok(Creation::Of(index, method)) => {
                 let Some(entry) = carried.get(index as usize).and_then(Carried::kept::<Entry>) else {
                     let text = traceback("TypeError", "an object of another server is of no use here");
                     return self.answer_last(core, &message::text(Kind::Traceback, &text));
                 };
                 let payload = parts::positional(std::iter::empty::<&[u8]>());
-                entry.dispatch(self.native(method, payload, carried, Purpose::Create), &core.table, false);
+                entry.dispatch(self.native(method, payload, carried, Purpose::Create(Some(face))), &core.table, false);
             }
             Err(step) => self.answer_last(core, &message::text(Kind::Traceback, &told(&step))),
         }
@@ -135,10 +137,11 @@ impl Session {
         constructor: &str,
         payload: Raw,
         carried: Vec<Carried>,
+        face: Option<&'static dyn Face>,
         core: &Arc<Core>,
     ) {
         let name = format!("{typeid}::{constructor}");
-        core.table.create(self.native(&name, payload, carried, Purpose::Create));
+        core.table.create(self.native(&name, payload, carried, Purpose::Create(face)));
     }
 
     fn debug_info(self: &Arc<Self>, core: &Arc<Core>) {
@@ -169,7 +172,7 @@ impl Session {
         }
     }
 
-    pub(super) fn created(self: &Arc<Self>, answer: &Answer, core: &Arc<Core>) {
+    pub(super) fn created(self: &Arc<Self>, answer: &Answer, face: Option<&dyn Face>, core: &Arc<Core>) {
         let entry = answer.carried.first().and_then(Carried::kept::<Entry>);
         let reply = match (answer.status, entry) {
             (Status::Returned, Some(entry)) => {
@@ -182,7 +185,11 @@ impl Session {
                 })
             }
             (Status::Refused, _) => Ok(message::text(Kind::Traceback, &of_system(&refusal(answer)))),
-            _ => Ok(message::text(Kind::Traceback, &traceback("ValueError", &message::shown(&answer.payload)))),
+            _ => {
+                let shown = || traceback("ValueError", &message::shown(&answer.payload));
+                let text = face.map_or_else(shown, |face| told(&face.not_made(&answer.payload)));
+                Ok(message::text(Kind::Traceback, &text))
+            }
         };
         match reply {
             Ok(reply) => self.answer_last(core, &reply),

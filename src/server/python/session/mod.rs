@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::handshake::PythonPeer;
 use crate::object::answer::{PutBack, Replier};
 use crate::object::entry::Entry;
-use crate::object::face::{Native, Then};
+use crate::object::face::{Face, Native, Then};
 use crate::object::parked::Parked;
 use crate::object::{Answer, Heir, panics};
 use crate::protocol::carriage::Carried;
@@ -56,8 +56,8 @@ enum Purpose {
     Step { target: Target, then: Then },
     /// The value of an object among the arguments, whose proxies are `carried`.
     Read { carried: Vec<Carried>, then: Read },
-    /// A new object, which its creator gets a reference to.
-    Create,
+    /// A new object of a type with this face, which its creator gets a reference to.
+    Create(Option<&'static dyn Face>),
 }
 
 /// What becomes of a value that was read; the proxies in it stand behind those that were carried before.
@@ -366,7 +366,7 @@ impl Replier for Session {
             return;
         };
         match purpose {
-            Purpose::Create => me.created(&answer, &core),
+            Purpose::Create(face) => me.created(&answer, face, &core),
             Purpose::Step { target, then } => {
                 me.take(then(calls::native(&mut answer)), target, &answer.carried, put_back, &core);
             }
