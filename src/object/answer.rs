@@ -45,6 +45,7 @@ impl Answer {
     }
 
     /// The same, as it is best for that replier.
+    #[inline]
     pub fn encode_for<T: serde::Serialize + ?Sized>(
         replier: &dyn Replier,
         codec: Codec,
@@ -55,6 +56,7 @@ impl Answer {
         Self::written(codec, status, value, payload, codec == Codec::Value && replier.takes_bodies())
     }
 
+    #[inline]
     fn written<T: serde::Serialize + ?Sized>(
         codec: Codec,
         status: Status,
@@ -75,7 +77,7 @@ impl Answer {
         if let Err(error) = written {
             return Self::refused(&Error::unserializable::<T>(error));
         }
-        let (payload, body) = assembled(payload, detached);
+        let (payload, body) = if detached.is_empty() { (payload, None) } else { assembled(payload, detached) };
         Self { status, payload, body, carried, put_back: None }
     }
 }
@@ -86,9 +88,6 @@ fn assembled(payload: Vec<u8>, mut detached: Vec<Detached>) -> (Vec<u8>, Option<
         && place == payload.len()
     {
         return (payload, detached.pop().map(|(_, body)| body));
-    }
-    if detached.is_empty() {
-        return (payload, None);
     }
     let length = payload.len() + detached.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     let mut whole = Vec::with_capacity(length);

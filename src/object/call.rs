@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::{Answer, Replier};
-use super::chain::Chain;
+use super::chain::{Chain, ChainId};
 use super::entry::Entry;
 use super::parked::Parked;
 use crate::codec::Codec;
@@ -55,6 +55,38 @@ pub struct Call {
 }
 
 impl Call {
+    /// One that has nothing of its own yet, with answers to go there.
+    pub fn of(replier: Arc<dyn Replier>) -> Self {
+        Self {
+            frame: Vec::new(),
+            name: 0..0,
+            payload: 0..0,
+            codec: Codec::Bincode,
+            signature: 0,
+            carried: Vec::new(),
+            caller: Caller { client: None, thread: ThreadNumber(0) },
+            chain: Chain { id: ChainId(0), depth: 1 },
+            deadline: None,
+            request: RequestId(0),
+            replier,
+            parked: None,
+            entry: None,
+            method: 0,
+        }
+    }
+
+    /// Lets go of all that was this call's alone, for the next to take its place; gives the frame's memory back.
+    #[inline]
+    pub fn reset(&mut self) -> Vec<u8> {
+        if !self.carried.is_empty() {
+            self.carried.clear();
+        }
+        if self.parked.is_some() {
+            self.parked = None;
+        }
+        std::mem::take(&mut self.frame)
+    }
+
     /// The method's name.
     pub fn name(&self) -> &str {
         self.frame.get(self.name.clone()).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
@@ -77,8 +109,15 @@ impl Call {
         self.parked.as_ref().is_none_or(|parked| parked.is_waiting())
     }
 
-    /// Sends the answer, unless the caller has given up.
-    pub fn answer(mut self, answer: Answer) {
+    /// The method's name, as it came.
+    #[inline]
+    pub fn name_bytes(&self) -> &[u8] {
+        self.frame.get(self.name.clone()).unwrap_or_default()
+    }
+
+    /// Sends the answer, unless the caller has given up. Comes once.
+    #[inline]
+    pub fn answer(&mut self, answer: Answer) {
         match self.parked.take() {
             Some(parked) => conclude(&*self.replier, self.request, &parked, answer),
             None => self.replier.reply(self.request, answer),
@@ -86,7 +125,7 @@ impl Call {
     }
 
     /// Answers with a system error.
-    pub fn refuse(self, error: &Error) {
+    pub fn refuse(&mut self, error: &Error) {
         self.answer(Answer::refused(error));
     }
 }

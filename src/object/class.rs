@@ -96,7 +96,7 @@ impl Class {
         }
         let named = changes.exposed.iter().flatten().chain(changes.returns.iter().map(|(method, _)| method));
         for name in named {
-            if names.find(name).is_none() {
+            if names.find(name.as_bytes()).is_none() {
                 return Err(wrong(format!("{} has no method {name:?} to expose", type_name::<T>())));
             }
         }
@@ -137,9 +137,10 @@ impl Class {
     /// What the errors of a method are in Python, where that was said.
     #[cfg(feature = "python")]
     pub fn raising(&self, method: &str) -> Option<&Raising> {
-        self.slots[self.names.find(method)?].info.raising.as_ref()
+        self.slots[self.names.find(method.as_bytes())?].info.raising.as_ref()
     }
 
+    #[inline]
     pub(super) fn slot(&self, method: usize) -> Option<&MethodSlot> {
         self.slots.get(method)
     }
@@ -160,19 +161,24 @@ impl Class {
     }
 
     /// The place of an exposed method whose types are what the caller thinks, if he thinks any (`signature`; `None` for a call that describes itself).
-    pub(super) fn find(&self, name: &str, signature: Option<u32>) -> Result<usize> {
-        let typeid = || self.typeid.to_string();
-        let Some(place) = self.names.find(name) else {
-            return Err(Error::NoSuchMethod { typeid: typeid(), method: name.to_owned(), available: self.exposed() });
-        };
-        let slot = &self.slots[place];
-        if !slot.exposed {
-            return Err(Error::NotExposed { typeid: typeid(), method: name.to_owned() });
+    #[inline]
+    pub(super) fn find(&self, name: &[u8], signature: Option<u32>) -> Result<usize> {
+        let found = self.names.find(name).and_then(|place| Some((place, self.slots.get(place)?)));
+        match found {
+            Some((place, slot)) if slot.exposed && fits(signature, slot.signature) => Ok(place),
+            found => Err(self.missing(name, found.map(|(_, slot)| slot))),
         }
-        if !fits(signature, slot.signature) {
-            return Err(Error::Signature { typeid: typeid(), method: name.to_owned() });
+    }
+
+    /// Why there is no such method, or why this one may not be called so.
+    #[cold]
+    fn missing(&self, name: &[u8], found: Option<&MethodSlot>) -> Error {
+        let (typeid, method) = (self.typeid.to_string(), String::from_utf8_lossy(name).into_owned());
+        match found {
+            None => Error::NoSuchMethod { typeid, method, available: self.exposed() },
+            Some(slot) if !slot.exposed => Error::NotExposed { typeid, method },
+            Some(_) => Error::Signature { typeid, method },
         }
-        Ok(place)
     }
 
     /// The constructor of that name; with an empty name the first.

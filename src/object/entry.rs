@@ -34,6 +34,7 @@ impl Entry {
     }
 
     /// Its number, never used again.
+    #[inline]
     pub fn id(&self) -> ObjectId {
         self.id
     }
@@ -48,6 +49,7 @@ impl Entry {
         self.table.upgrade()
     }
 
+    #[inline]
     pub(super) fn object(&self) -> &dyn Object {
         // Set in `new`, taken in `drop`: nobody can hold a reference by then.
         self.object.as_deref().unwrap_or(&Absent)
@@ -66,13 +68,14 @@ impl Entry {
         }
     }
 
-    /// Runs the call that `call` describes, now or in its turn, and answers it. `table` is this object's.
+    /// Runs the call that `call` describes now, and answers it; or takes it out, to be run in its turn. `table` is this object's.
     #[inline]
-    pub fn dispatch(self: &Arc<Self>, mut call: Call, table: &Arc<Table>, may_block: bool) {
-        let signature = (call.codec == Codec::Bincode).then_some(call.signature);
-        match self.class.find(call.name(), signature) {
-            Ok(method) => call.method = method,
-            Err(error) => return call.refuse(&error),
+    pub fn dispatch(self: &Arc<Self>, call: &mut Option<Call>, table: &Arc<Table>, may_block: bool) {
+        let Some(described) = call else { return };
+        let signature = (described.codec == Codec::Bincode).then_some(described.signature);
+        match self.class.find(described.name_bytes(), signature) {
+            Ok(method) => described.method = method,
+            Err(error) => return described.refuse(&error),
         }
         self.object().enter(self, call, table, may_block);
     }
@@ -164,12 +167,12 @@ impl fmt::Debug for Entry {
 struct Absent;
 
 impl Object for Absent {
-    fn enter(&self, _: &Arc<Entry>, call: Call, _: &Arc<Table>, _: bool) {
-        call.refuse(&Error::protocol("a call on an object that is being dropped"));
+    fn enter(&self, _: &Arc<Entry>, call: &mut Option<Call>, _: &Arc<Table>, _: bool) {
+        call.iter_mut().for_each(|call| call.refuse(&Error::protocol("a call on an object that is being dropped")));
     }
 
     fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>) {
-        self.enter(entry, call, table, true);
+        self.enter(entry, &mut Some(call), table, true);
     }
 
     fn inside(&self) -> Vec<ChainId> {

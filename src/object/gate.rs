@@ -46,8 +46,8 @@ impl<C> Default for Gate<C> {
 }
 
 impl<C> Gate<C> {
-    /// Lets the call in, and gives it back to be run; or keeps it, after `queueing` has prepared it for the wait.
-    pub fn enter(&self, mode: Mode, chain: ChainId, mut call: C, queueing: impl FnOnce(&mut C)) -> Option<C> {
+    /// Lets the call in: true; or takes it out of its place and keeps it, after `queueing` has prepared it for the wait.
+    pub fn enter(&self, mode: Mode, chain: ChainId, call: &mut Option<C>, queueing: impl FnOnce(&mut C)) -> bool {
         let mut state = self.state.lock();
         let free = match mode {
             _ if state.inside.is_empty() => state.queue.is_empty(),
@@ -57,11 +57,11 @@ impl<C> Gate<C> {
         if free {
             state.mode = mode;
             state.inside.push(chain);
-            return Some(call);
+        } else if let Some(mut call) = call.take() {
+            queueing(&mut call);
+            state.queue.push_back(Waiting { mode, chain, call });
         }
-        queueing(&mut call);
-        state.queue.push_back(Waiting { mode, chain, call });
-        None
+        free
     }
 
     /// Lets a call out, and those in whose turn it is; they are handed to `admit` with the gate unlocked again.
@@ -115,7 +115,10 @@ mod tests {
     #[test]
     fn readers_share_and_a_writer_is_alone_and_in_its_turn() {
         let gate = Gate::default();
-        let enter = |mode, chain, call| gate.enter(mode, ChainId(chain), call, |_| {});
+        let enter = |mode, chain, call| {
+            let mut call = Some(call);
+            gate.enter(mode, ChainId(chain), &mut call, |_| {}).then_some(call).flatten()
+        };
         assert_eq!(enter(Mode::Shared, 1, 'a'), Some('a'));
         assert_eq!(enter(Mode::Shared, 2, 'b'), Some('b'));
         assert_eq!(enter(Mode::Exclusive, 3, 'c'), None);
@@ -151,9 +154,9 @@ mod tests {
                 if arrive || running.is_empty() {
                     number += 1;
                     let mode = if exclusive { Mode::Exclusive } else { Mode::Shared };
-                    if let Some(call) = gate.enter(mode, ChainId(number), (number, mode), |_| {}) {
-                        started.push(call.0);
-                        running.push(call);
+                    if gate.enter(mode, ChainId(number), &mut Some((number, mode)), |_| {}) {
+                        started.push(number);
+                        running.push((number, mode));
                     }
                 } else {
                     let (left, _) = running.swap_remove(which.index(running.len()));

@@ -47,11 +47,13 @@ pub(super) enum Memory {
 
 impl Memory {
     /// A call's own.
+    #[inline]
     pub(super) fn of(call: &mut Call) -> Self {
         let frame = std::mem::take(&mut call.frame);
         if frame.len() < LARGE { Self::Small(frame) } else { Self::Large(Arc::new(frame)) }
     }
 
+    #[inline]
     fn shared(&self) -> Option<&Arc<Vec<u8>>> {
         match self {
             Self::Small(_) => None,
@@ -59,11 +61,15 @@ impl Memory {
         }
     }
 
-    /// Gives it up, where nobody kept anything of it.
-    pub(super) fn give_up(self) {
+    /// Gives it back to the call, for the next frame, where it is small and nobody has kept anything of it.
+    #[inline]
+    pub(super) fn give_up(self) -> Vec<u8> {
         match self {
-            Self::Small(memory) => buffer::give(memory),
-            Self::Large(memory) => Arc::into_inner(memory).into_iter().for_each(buffer::give),
+            Self::Small(memory) => memory,
+            Self::Large(memory) => {
+                Arc::into_inner(memory).into_iter().for_each(buffer::give);
+                Vec::new()
+            }
         }
     }
 }
@@ -71,6 +77,7 @@ impl Memory {
 impl Deref for Memory {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Small(memory) => memory,
@@ -90,6 +97,7 @@ pub(super) struct Target<'call> {
 
 impl<'call> Invocation<'call> {
     /// `memory` is the [call's](Memory::of).
+    #[inline]
     pub(super) fn new(
         call: &'call mut Call,
         entry: Option<&'call Arc<Entry>>,
@@ -102,6 +110,7 @@ impl<'call> Invocation<'call> {
     }
 
     /// The answer that was written; `None` where a responder was taken.
+    #[inline]
     pub(super) fn into_answer(self) -> Option<Answer> {
         self.answer
     }
@@ -139,6 +148,7 @@ impl<'call> Invocation<'call> {
     }
 
     /// Decodes the arguments: a tuple, which may borrow from the call.
+    #[inline]
     pub fn arguments<A: Deserialize<'call>>(&mut self) -> Result<A, Failure> {
         let Self { call, arguments, memory, target, .. } = self;
         let decoded = carriage::incoming_in(memory.shared(), &call.carried, || match call.codec {

@@ -83,7 +83,7 @@ impl LocalCall<'_> {
             method: 0,
         };
         // A method that may block goes to a worker even from here: this thread may lead the server.
-        entry.dispatch(call, &table, false);
+        entry.dispatch(&mut Some(call), &table, false);
         if let Some(answer) = waiting.answered() {
             return Ok(answer);
         }

@@ -22,10 +22,10 @@ use crate::sys::sync::Mutex;
 
 /// A referent of any type, as the table keeps it.
 pub(super) trait Object: Any + Send + Sync {
-    /// Runs the call of `entry`, which is this object's, now or in its turn; answers it.
+    /// Runs the call of `entry`, which is this object's, now, and answers it; or takes it out, to be run in its turn.
     ///
     /// `may_block` says that this thread may run a method that blocks.
-    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool);
+    fn enter(&self, entry: &Arc<Entry>, call: &mut Option<Call>, table: &Arc<Table>, may_block: bool);
 
     /// Runs, on a thread that may block, a call that has been let in before.
     fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>);
@@ -58,19 +58,20 @@ impl<T: Referent> Stored<T> {
 
     /// Runs the call now, or keeps it for its turn.
     #[inline]
-    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool) {
+    fn enter(&self, entry: &Arc<Entry>, call: &mut Option<Call>, table: &Arc<Table>, may_block: bool) {
         if T::Store::ADMITS == Admits::All {
-            return self.run(entry, call, table, may_block);
+            return self.run_one(entry, call, table, may_block, |_| {});
         }
-        let chain = call.chain.id;
-        let Some(mode) = self.method(entry.class(), call.method).map(|method| method.mode) else {
-            return call.refuse(&Error::protocol("a method that the object's class does not have"));
+        let Some(described) = call else { return };
+        let chain = described.chain.id;
+        let Some(mode) = self.method(entry.class(), described.method).map(|method| method.mode) else {
+            return described.refuse(&Error::protocol("a method that the object's class does not have"));
         };
         let admitted = self.gate.enter(mode, chain, call, |call| {
             call.entry = Some(Arc::clone(entry));
             call.park();
         });
-        if let Some(call) = admitted {
+        if admitted {
             self.run(entry, call, table, may_block);
         }
     }
@@ -90,8 +91,7 @@ impl<T: Referent> Stored<T> {
     /// Runs a call that has been let in, and then those that its end lets in.
     ///
     /// Where a method waits on this thread for the first, the others go to a worker: they may need what that method holds, which goes on only when this returns.
-    #[inline]
-    fn run(&self, entry: &Arc<Entry>, first: Call, table: &Arc<Table>, may_block: bool) {
+    fn run(&self, entry: &Arc<Entry>, first: &mut Option<Call>, table: &Arc<Table>, may_block: bool) {
         let nested = Chain::is_running();
         let mut admitted = VecDeque::new();
         self.run_one(entry, first, table, may_block, |call| admitted.push_back(call));
@@ -103,12 +103,21 @@ impl<T: Referent> Stored<T> {
                 let chain = call.chain.id;
                 self.offload(call, &entry, table, || self.gate.leave(chain, |call| admitted.push_back(call)));
             } else {
-                self.run_one(&entry, call, table, false, |call| admitted.push_back(call));
+                self.run_one(&entry, &mut Some(call), table, false, |call| admitted.push_back(call));
             }
         }
     }
 
-    fn run_one(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool, admit: impl FnMut(Call)) {
+    #[inline]
+    fn run_one(
+        &self,
+        entry: &Arc<Entry>,
+        slot: &mut Option<Call>,
+        table: &Arc<Table>,
+        may_block: bool,
+        admit: impl FnMut(Call),
+    ) {
+        let Some(call) = slot else { return };
         let chain = call.chain.id;
         let leave = || {
             if T::Store::ADMITS != Admits::All {
@@ -123,10 +132,12 @@ impl<T: Referent> Stored<T> {
             return call.refuse(&Error::protocol("a method that the object's class does not have"));
         };
         if method.blocking && !may_block {
-            return self.offload(call, entry, table, leave);
+            if let Some(call) = slot.take() {
+                self.offload(call, entry, table, leave);
+            }
+            return;
         }
-        let mut call = call;
-        let answer = self.invoke(entry, &mut call, method, table);
+        let answer = self.invoke(entry, call, method, table);
         leave();
         if let Some(answer) = answer {
             call.answer(answer);
@@ -150,7 +161,7 @@ impl<T: Referent> Stored<T> {
         if let Err(error) = table.host().offload(job) {
             leave();
             let call = slot.lock().take();
-            if let Some(call) = call {
+            if let Some(mut call) = call {
                 call.refuse(&error);
             }
         }
@@ -179,7 +190,7 @@ impl<T: Referent> Stored<T> {
             })),
             Err(panic) => Some(Answer::refused(&Error::Panicked(panics::told(panic, target.typeid, target.name)))),
         };
-        memory.give_up();
+        call.frame = memory.give_up();
         answer
     }
 }
@@ -271,12 +282,12 @@ impl<T: Referent> std::fmt::Debug for Shared<T> {
 }
 
 impl<T: Referent> Object for SharedInner<T> {
-    fn enter(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>, may_block: bool) {
+    fn enter(&self, entry: &Arc<Entry>, call: &mut Option<Call>, table: &Arc<Table>, may_block: bool) {
         self.stored.enter(entry, call, table, may_block);
     }
 
     fn resume(&self, entry: &Arc<Entry>, call: Call, table: &Arc<Table>) {
-        self.stored.run(entry, call, table, true);
+        self.stored.run(entry, &mut Some(call), table, true);
     }
 
     fn inside(&self) -> Vec<ChainId> {

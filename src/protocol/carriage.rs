@@ -10,7 +10,7 @@
 //! Invariant: a list belongs to exactly one payload; payloads nested inside `Serialize` or `Deserialize` have lists of their own.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -50,53 +50,92 @@ impl Carried {
     }
 }
 
-#[derive(Default)]
-struct Lists {
-    outgoing: Option<Vec<Carried>>,
-    detached: Option<Vec<Detached>>,
-    incoming: Option<Vec<Carried>>,
-    memory: Option<Arc<Vec<u8>>>,
-}
-
 /// Bytes of a payload that were not written into it, and before how many of its bytes they stand.
 pub type Detached = (usize, SharedBytes);
 
-thread_local! {
-    // Nothing to be dropped, since there is no list outside of a payload: so that calls can still be made while a thread's destructors run, in whichever order.
-    static LISTS: ManuallyDrop<RefCell<Lists>> =
-        const { ManuallyDrop::new(RefCell::new(Lists { outgoing: None, detached: None, incoming: None, memory: None })) };
+/// What a payload that is being written gathers beside itself.
+#[derive(Default)]
+struct Outgoing {
+    carried: Vec<Carried>,
+    detached: Vec<Detached>,
 }
 
-fn with_lists<R>(job: impl FnOnce(&mut Lists) -> R) -> R {
-    LISTS.with(|lists| job(&mut lists.borrow_mut()))
+/// What a payload that is being read has beside itself.
+#[derive(Default)]
+struct Incoming {
+    tokens: Vec<Carried>,
+    memory: Option<Arc<Vec<u8>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    /// This thread writes no payload.
+    Nothing,
+    Whole,
+    /// One whose values may be detached.
+    InParts,
+}
+
+/// The lists of one thread. Most payloads put nothing in them, and are written and read without touching any but the flags.
+struct Lists {
+    writing: Cell<Writing>,
+    outgoing: RefCell<Outgoing>,
+    reading: Cell<bool>,
+    incoming: RefCell<Incoming>,
+}
+
+thread_local! {
+    // Nothing to be dropped, since there is nothing in a list outside of a payload: so that calls can still be made while a thread's destructors run, in whichever order.
+    static LISTS: ManuallyDrop<Lists> = const {
+        ManuallyDrop::new(Lists {
+            writing: Cell::new(Writing::Nothing),
+            outgoing: RefCell::new(Outgoing { carried: Vec::new(), detached: Vec::new() }),
+            reading: Cell::new(false),
+            incoming: RefCell::new(Incoming { tokens: Vec::new(), memory: None }),
+        })
+    };
 }
 
 /// Puts the former list back, also when the payload's own code panics.
-struct Restore<F: FnMut(&mut Lists)>(F);
+struct Restore<F: FnMut()>(F);
 
-impl<F: FnMut(&mut Lists)> Drop for Restore<F> {
+impl<F: FnMut()> Drop for Restore<F> {
+    #[inline]
     fn drop(&mut self) {
-        with_lists(|lists| (self.0)(lists));
+        (self.0)();
     }
 }
 
 /// Runs `write`, and gives what it returned with the tokens of all proxies that were serialized meanwhile.
+#[inline]
 pub fn outgoing<R>(write: impl FnOnce() -> R) -> (R, Vec<Carried>) {
     let (result, carried, _) = outgoing_in_parts(false, write);
     (result, carried)
 }
 
 /// As [`outgoing`], with what was detached meanwhile; nothing where that may not be.
+#[inline]
 pub fn outgoing_in_parts<R>(may_detach: bool, write: impl FnOnce() -> R) -> (R, Vec<Carried>, Vec<Detached>) {
-    let mut former = with_lists(|lists| {
-        let detached = may_detach.then(Vec::new);
-        (lists.outgoing.replace(Vec::new()), std::mem::replace(&mut lists.detached, detached))
-    });
+    let writing = if may_detach { Writing::InParts } else { Writing::Whole };
+    let former = LISTS.with(|lists| lists.writing.replace(writing));
+    // Inside of another payload, whose lists wait.
+    let mut outer = (former != Writing::Nothing).then(|| LISTS.with(|lists| lists.outgoing.take()));
     let (mut carried, mut detached) = (Vec::new(), Vec::new());
     let result = {
-        let _restore = Restore(|lists| {
-            carried = std::mem::replace(&mut lists.outgoing, former.0.take()).unwrap_or_default();
-            detached = std::mem::replace(&mut lists.detached, former.1.take()).unwrap_or_default();
+        let _restore = Restore(|| {
+            LISTS.with(|lists| {
+                lists.writing.set(former);
+                let mut outgoing = lists.outgoing.borrow_mut();
+                if !outgoing.carried.is_empty() {
+                    carried = std::mem::take(&mut outgoing.carried);
+                }
+                if !outgoing.detached.is_empty() {
+                    detached = std::mem::take(&mut outgoing.detached);
+                }
+                if let Some(outer) = outer.take() {
+                    *outgoing = outer;
+                }
+            });
         });
         write()
     };
@@ -105,54 +144,72 @@ pub fn outgoing_in_parts<R>(may_detach: bool, write: impl FnOnce() -> R) -> (R, 
 
 /// Whether a value of the payload that this thread writes may be [detached](detach).
 pub fn may_detach() -> bool {
-    with_lists(|lists| lists.detached.is_some())
+    LISTS.with(|lists| lists.writing.get() == Writing::InParts)
 }
 
 /// Has bytes of the payload that this thread writes go from where they lie; nothing may have been written in their place.
 pub fn detach(place: usize, bytes: SharedBytes) {
-    with_lists(|lists| lists.detached.as_mut().into_iter().for_each(|detached| detached.push((place, bytes.clone()))));
+    if may_detach() {
+        LISTS.with(|lists| lists.outgoing.borrow_mut().detached.push((place, bytes)));
+    }
 }
 
 /// Runs `read` with `tokens` for the proxies that it deserializes.
+#[inline]
 pub fn incoming<R>(tokens: &[Carried], read: impl FnOnce() -> R) -> R {
     incoming_in(None, tokens, read)
 }
 
 /// As [`incoming`], of a payload in memory that values of it may [keep](kept).
+#[inline]
 pub fn incoming_in<R>(memory: Option<&Arc<Vec<u8>>>, tokens: &[Carried], read: impl FnOnce() -> R) -> R {
-    let mut former = with_lists(|lists| {
-        (lists.incoming.replace(tokens.to_vec()), std::mem::replace(&mut lists.memory, memory.cloned()))
+    let inside = LISTS.with(|lists| lists.reading.replace(true));
+    let mut outer = None;
+    if inside || !tokens.is_empty() || memory.is_some() {
+        let own = Incoming { tokens: tokens.to_vec(), memory: memory.cloned() };
+        // Empty, but inside of another payload.
+        outer = Some(LISTS.with(|lists| lists.incoming.replace(own)));
+    }
+    let _restore = Restore(|| {
+        let own = LISTS.with(|lists| {
+            lists.reading.set(inside);
+            outer.take().map(|outer| lists.incoming.replace(outer))
+        });
+        drop(own);
     });
-    let _restore = Restore(|lists| (lists.incoming, lists.memory) = (former.0.take(), former.1.take()));
     read()
 }
 
 /// Keeps bytes of the payload that this thread reads: in their own memory, if they are most of that, or else in a copy.
 pub fn kept(bytes: &[u8]) -> SharedBytes {
-    let shared = with_lists(|lists| lists.memory.as_ref().and_then(|memory| SharedBytes::part(memory, bytes)));
-    shared.unwrap_or_else(|| bytes.to_vec().into())
+    let part = |lists: &ManuallyDrop<Lists>| SharedBytes::part(lists.incoming.borrow().memory.as_ref()?, bytes);
+    LISTS.with(part).unwrap_or_else(|| bytes.to_vec().into())
 }
 
 /// Adds a token to the payload that this thread writes; its index, or `None` where no payload is being written.
 pub fn put(carried: impl FnOnce() -> Carried) -> Option<u32> {
-    with_lists(|lists| {
-        let list = lists.outgoing.as_mut()?;
-        list.push(carried());
+    LISTS.with(|lists| {
+        if lists.writing.get() == Writing::Nothing {
+            return None;
+        }
+        let carried = carried();
+        let list = &mut lists.outgoing.borrow_mut().carried;
+        list.push(carried);
         u32::try_from(list.len() - 1).ok()
     })
 }
 
 /// Whether this thread reads a payload.
 pub fn is_reading() -> bool {
-    with_lists(|lists| lists.incoming.is_some())
+    LISTS.with(|lists| lists.reading.get())
 }
 
 /// Whether proxies stand beside the payload that this thread reads.
 pub fn brings_tokens() -> bool {
-    with_lists(|lists| lists.incoming.as_ref().is_some_and(|tokens| !tokens.is_empty()))
+    LISTS.with(|lists| !lists.incoming.borrow().tokens.is_empty())
 }
 
 /// The token of that index in the payload that this thread reads.
 pub fn take(index: u32) -> Option<Carried> {
-    with_lists(|lists| lists.incoming.as_ref()?.get(usize::try_from(index).ok()?).cloned())
+    LISTS.with(|lists| lists.incoming.borrow().tokens.get(usize::try_from(index).ok()?).cloned())
 }

@@ -163,8 +163,13 @@ impl LinkNotice {
     }
 
     /// Reads a frame; `None` for a reply.
+    #[inline]
     pub fn read(frame: &[u8]) -> Option<Self> {
-        [Self::Offer, Self::Leaves].into_iter().find(|notice| notice.frame() == frame)
+        match frame {
+            [OFFER] => Some(Self::Offer),
+            [LEAVES] => Some(Self::Leaves),
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The answer to a call, as it travels back on the call's connection.
 
 use super::token::WireTokens;
-use super::wire::{Cursor, Put};
+use super::wire::Cursor;
 use super::{ProtocolError, RequestId};
 
 /// The byte that a reply starts with.
@@ -60,12 +60,17 @@ pub struct Reply<'a> {
 }
 
 impl ReplyHead {
-    /// Writes all of the frame that stands before the tokens; tokens and payload follow.
-    pub fn write(&self, tokens: u16, out: &mut Vec<u8>) {
-        out.put_u8(REPLY);
-        out.put_u8(self.status.as_byte() | if self.moves { MOVES } else { 0 });
-        out.put_u16(tokens);
-        out.put_u64(self.request.0);
+    /// How many bytes stand before the tokens.
+    pub const SIZE: usize = 1 + 1 + 2 + 8;
+
+    /// All of the frame that stands before the tokens; tokens and payload follow.
+    #[inline]
+    pub fn bytes(&self, tokens: u16) -> [u8; Self::SIZE] {
+        let flags = self.status.as_byte() | if self.moves { MOVES } else { 0 };
+        let mut bytes = [REPLY, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes[2..4].copy_from_slice(&tokens.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.request.0.to_le_bytes());
+        bytes
     }
 }
 
@@ -73,6 +78,7 @@ const MOVES: u8 = 0x80;
 
 impl<'a> Reply<'a> {
     /// Reads a frame whose first byte is [`REPLY`].
+    #[inline]
     pub fn read(frame: &'a [u8]) -> Result<Self, ProtocolError> {
         let mut cursor = Cursor::new(frame);
         match cursor.u8()? {

@@ -169,6 +169,7 @@ pub struct WireTokens<'a> {
 
 impl<'a> WireTokens<'a> {
     /// Reads over `count` tokens; what stands behind them is the payload.
+    #[inline]
     pub(super) fn read(mut cursor: Cursor<'a>, count: u16) -> Result<(Self, &'a [u8]), ProtocolError> {
         let tokens = Self { cursor, left: count };
         for _ in 0..count {
@@ -178,6 +179,7 @@ impl<'a> WireTokens<'a> {
     }
 
     /// How many there are.
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.left)
     }

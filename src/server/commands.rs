@@ -20,7 +20,7 @@ use crate::protocol::reply::Status;
 const TEXT_TIME: Duration = Duration::from_millis(100);
 
 /// Answers a question to the server.
-pub(super) fn run(call: Call, core: &Arc<Core>) {
+pub(super) fn run(mut call: Call, core: &Arc<Core>) {
     let Some(command) = Command::from_name(call.name()) else {
         let error = Error::protocol(format!("the server knows no command {:?}", call.name()));
         return call.refuse(&error);
@@ -50,7 +50,7 @@ pub(super) fn run(call: Call, core: &Arc<Core>) {
     }
 }
 
-fn returns<T: Serialize + ?Sized>(call: Call, value: &T) {
+fn returns<T: Serialize + ?Sized>(mut call: Call, value: &T) {
     call.answer(Answer::encode(Codec::Bincode, Status::Returned, value, Vec::new()));
 }
 
@@ -84,7 +84,7 @@ fn debug_info(mut call: Call, core: &Arc<Core>) {
         })
     };
     if let Err(error) = core.table.host().offload(job)
-        && let Some(call) = slot.lock().take()
+        && let Some(mut call) = slot.lock().take()
     {
         call.refuse(&error);
     }

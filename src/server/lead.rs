@@ -1,6 +1,6 @@
 //! What the leader does: wait for frames on all authenticated connections, and run them, one at a time.
 //!
-//! Connections take turns: one whose frames lie in memory is served up to [`TURN`] of them in a row, then goes to the end of the queue. Replies to frames of
+//! Connections take [turns](super::turn): one whose frames lie in memory is served up to [`TURN`] of them in a row, then goes to the end of the queue. Replies to frames of
 //! one turn leave together at its end, which saves most of the system calls of clients that send ahead: so long as the leader goes on
 //! at once. Before it waits, waits for a lock's owner, or has run one call for a tick, what was left goes out ([`Streams::uncork`]).
 //!
@@ -25,9 +25,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use slab::Slab;
 
 use super::core::Core;
+#[cfg(feature = "python")]
 use super::heap::Heap;
 use super::notices::NoticeStream;
 use super::session::Session;
+use super::turn::{TURN, Turn};
 use crate::error::{Error, Result};
 use crate::sys::sync::Mutex;
 use crate::sys::{buffer, cpu};
@@ -45,21 +47,25 @@ const FRAMES: u32 = 32;
 /// After how many glances in vain the receiver itself is asked, which tells the client of the room that there is again.
 const GLANCES: u32 = 8;
 
-/// How many frames of one connection are handled in a row. Others wait as long; but with as many replies to each system call, or to each look whether their reader sleeps, that is a matter of
-/// microseconds.
-const TURN: u32 = 32;
-
 thread_local! {
     /// The session whose turn it is on this thread, if it goes on after the present frame: an address, compared and never used.
     static HAS_TURN: Cell<*const Session> = const { Cell::new(ptr::null()) };
 }
 
 /// Whether this thread is about to handle another frame of that session's, so that a reply can wait for the next one.
+#[inline]
 pub(super) fn has_turn(session: &Session) -> bool {
     ptr::eq(HAS_TURN.get(), session)
 }
 
+/// A frame is about to be handled; another one of that session's comes next, if of any.
+#[inline]
+pub(super) fn begins_turn(session: Option<&Session>) {
+    HAS_TURN.set(session.map_or(ptr::null(), ptr::from_ref));
+}
+
 /// This thread does not go on at once: replies no longer wait.
+#[inline]
 pub(super) fn ends_turn() {
     HAS_TURN.set(ptr::null());
 }
@@ -136,8 +142,6 @@ struct Lead {
     /// Whose turn it is, and who was served last.
     turn: usize,
     hot: usize,
-    /// How many frames of that one were taken in a row, with another behind them; 0 where none is.
-    streak: u32,
     /// Whether they come before the queue, the next time.
     polled_first: bool,
     wait: Wait,
@@ -280,8 +284,10 @@ impl Streams {
     }
 
     /// The next frame, of whichever connection's turn it is, and whether that turn goes on after it; `None` when something else is to be looked at.
-    fn next(&self, core: &Arc<Core>) -> Option<(Stream, Vec<u8>, bool)> {
+    /// `served` is how many frames its last turn had.
+    fn next(&self, served: u32, core: &Arc<Core>) -> Option<(Stream, Vec<u8>, bool)> {
         let mut lead = self.lead.lock();
+        lead.frames += served;
         loop {
             if lead.frames >= FRAMES {
                 self.look(&mut lead, Instant::now(), core);
@@ -293,10 +299,7 @@ impl Streams {
                 false => lead.next_queued(self, core).or_else(|| lead.next_polled(core)),
             };
             match found {
-                Some(Ok(found)) => {
-                    lead.frames += 1;
-                    return Some(found);
-                }
+                Some(Ok(found)) => return Some(found),
                 Some(Err((stream, error))) => {
                     drop(lead);
                     end(&stream, core, &error);
@@ -391,7 +394,6 @@ impl Lead {
             rings: Vec::new(),
             turn: 0,
             hot: 0,
-            streak: 0,
             polled_first: false,
             wait: Wait::of_server(policy),
             peer: None,
@@ -452,13 +454,6 @@ impl Lead {
     /// The next frame out of shared memory: connections take turns.
     fn next_polled(&mut self, core: &Arc<Core>) -> Option<Found> {
         let hints = Hints { cpu: cpu::current(), active: self.active() };
-        if self.streak > 0 {
-            let found = self.poll(self.hot, hints, core);
-            if found.is_some() {
-                return found;
-            }
-            self.streak = 0;
-        }
         for _ in 0..self.rings.len() {
             if self.turn >= self.rings.len() {
                 self.turn = 0;
@@ -501,8 +496,7 @@ impl Lead {
         match ring.session.poll(hints, core) {
             Ok(Some((frame, peer))) => {
                 (ring.hit, ring.glances) = (true, 0);
-                let goes_on = self.streak + 1 < TURN && ring.glance.is_ready();
-                self.streak = if goes_on { self.streak + 1 } else { 0 };
+                let goes_on = ring.glance.is_ready();
                 self.hot = place;
                 self.peer = peer.or(self.peer);
                 self.wait.over();
@@ -614,24 +608,24 @@ fn end(stream: &Stream, core: &Arc<Core>, error: &TransportError) {
 pub(super) fn lead(core: &Arc<Core>) {
     core.crew.wakes();
     buffer::keep_all(true);
+    let mut served = 0;
     while core.crew.leads() && !core.ends() {
-        match core.streams.next(core) {
+        let next = core.streams.next(std::mem::replace(&mut served, 1), core);
+        match next {
             Some((Stream::Control(notices), ..)) => notices.take_in(core),
             #[cfg(feature = "python")]
             Some((Stream::Python(session), frame, _)) => {
                 Heap::passed(core, frame.len());
                 session.handle(frame, core);
             }
-            Some((Stream::Data(session), frame, goes_on)) => {
-                Heap::passed(core, frame.len());
-                HAS_TURN.set(if goes_on { Arc::as_ptr(&session) } else { ptr::null() });
-                session.handle(frame, core);
-                ends_turn();
-                if !goes_on {
-                    core.streams.uncork();
-                }
+            Some((Stream::Data(session), frame, goes_on)) if session.is_upgraded() => {
+                served = Turn::new(session, frame).run(goes_on, core);
             }
-            None => core.streams.uncork(),
+            Some((Stream::Data(session), frame, goes_on)) => Turn::new(session, frame).run_one(goes_on, core),
+            None => {
+                served = 0;
+                core.streams.uncork();
+            }
         }
     }
     buffer::keep_all(false);

@@ -7,7 +7,8 @@
 //! | workers | methods that may block; take over the lead when a call runs long | [`crew`] |
 //!
 //! A connection without calls costs no thread. Everything that the threads share hangs on one [`core::Core`]; what is known of a client on its
-//! [`record::Record`]; a data connection is a [`session::Session`], a client's control stream a [`notices::NoticeStream`].
+//! [`record::Record`]; a data connection is a [`session::Session`], whose requests run in [turns](turn), a client's control stream a
+//! [`notices::NoticeStream`].
 //!
 //! Lock order, outermost first: the lead; a gate; a session's outbound half; a client's record; the tickets; timers and watches. User code
 //! runs, and objects are dropped, under none of them.
@@ -28,6 +29,7 @@ mod python;
 mod record;
 mod session;
 mod timers;
+mod turn;
 mod watch;
 
 use std::os::fd::OwnedFd;

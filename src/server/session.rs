@@ -3,7 +3,6 @@
 //! Requests are read by the leader; replies are sent by whoever has them, without ever waiting: what the socket does not take is kept, and beyond
 //! [`MAX_BACKLOG`] no further requests are read until the client has caught up.
 
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -11,27 +10,24 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use super::commands;
 use super::core::{Admission, Core, RingAdmission};
 use super::delivery::Deliveries;
 use super::heap::{self, Heap};
 use super::lead::{self, Place, Stream};
 use super::record::{Aftermath, Record};
 use super::timers::{Due, TimerKey};
-use crate::codec::Codec;
 use crate::error::{Error, Result};
 use crate::object::answer::{PutBack, Replier};
-use crate::object::chain::Chain;
 use crate::object::entry::Entry;
 use crate::object::parked::Parked;
-use crate::object::{Answer, Call, Caller, panics};
+use crate::object::{Answer, panics};
 use crate::protocol::carriage::Carried;
 use crate::protocol::limits::MAX_BACKLOG;
 use crate::protocol::notice::{DataNotice, LinkNotice};
 use crate::protocol::reply::ReplyHead;
 use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
-use crate::protocol::{ConnectionId, ObjectId, RequestId, ServerId, Token};
+use crate::protocol::{ConnectionId, RequestId, ServerId, Token};
 use crate::sys::buffer;
 use crate::sys::bytes::{Bytes, LARGE};
 use crate::sys::sync::Mutex;
@@ -74,17 +70,6 @@ struct Told {
     declined: Vec<PutBack>,
     /// They need not be put back any more.
     arrived: Vec<PutBack>,
-}
-
-/// A request that was read, beside the frame that it lies in.
-struct Arrived {
-    head: RequestHead,
-    codec: Codec,
-    name: Range<usize>,
-    payload: Range<usize>,
-    /// The proxies among the arguments; or why they can't be had.
-    carried: Result<Vec<Carried>>,
-    frame: Vec<u8>,
 }
 
 /// A frame out of shared memory, and what the client told of itself beside it.
@@ -314,6 +299,20 @@ impl Session {
         Ok(Some((frame, inbound.hints())))
     }
 
+    /// Goes on with a turn: reads the next frame out of shared memory, and tells whether another lies behind it; `None` where there is none, or something else is to be seen to first.
+    #[inline]
+    pub(super) fn read_on(&self, frame: &mut Vec<u8>) -> Option<bool> {
+        if self.needs_attention() {
+            return None;
+        }
+        let mut inbound = self.inbound.lock();
+        if !inbound.read(frame).ok()? {
+            return None;
+        }
+        self.acknowledge(frame);
+        Some(inbound.is_ready())
+    }
+
     /// The socket of a connection with shared memory was readable: the doorbell, or the end.
     pub(super) fn heed(&self) {
         self.inbound.lock().heed();
@@ -376,7 +375,14 @@ impl Session {
     }
 
     /// Takes in what a frame says of the replies that its sender has read. Under the inbound half's lock, so that `close` misses none that was taken out.
+    #[inline]
     fn acknowledge(&self, frame: &[u8]) {
+        if frame.first() != Some(&REQUEST) || RequestHead::acknowledged_in(frame) > 0 {
+            self.acknowledge_all(frame);
+        }
+    }
+
+    fn acknowledge_all(&self, frame: &[u8]) {
         let replies = match frame.first() {
             Some(&REQUEST) => RequestHead::acknowledged_in(frame),
             _ => match DataNotice::read(frame) {
@@ -398,7 +404,7 @@ impl Session {
     }
 
     /// Acts on what was read of things that replies moved.
-    fn settle_told(&self) {
+    pub(super) fn settle_told(&self) {
         let Some(told) = self.told.lock().take() else { return };
         let Told { declined, arrived } = *told;
         declined.into_iter().for_each(panics::quietly);
@@ -411,20 +417,8 @@ impl Session {
         self.shelved.load(Ordering::Acquire)
     }
 
-    /// Takes a frame in; one that breaks the protocol ends the connection.
-    pub(super) fn handle(self: Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) {
-        let taken = if frame.first() == Some(&REQUEST) { self.arrive(frame, core) } else { self.notice(&frame, core) };
-        match taken {
-            Ok(Some(arrived)) => self.call(arrived, core),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(client = %self.record.id(), %error, "a client broke the protocol");
-                self.close(core);
-            }
-        }
-    }
-
-    fn notice(self: &Arc<Self>, frame: &[u8], core: &Arc<Core>) -> Result<Option<Arrived>> {
+    /// Takes in what is no request.
+    pub(super) fn notice(&self, frame: &[u8], core: &Arc<Core>) -> Result<()> {
         match DataNotice::read(frame)? {
             // Taken in where it was read.
             DataNotice::Acknowledge { .. } | DataNotice::Decline { .. } => self.settle_told(),
@@ -438,65 +432,12 @@ impl Session {
             }
             DataNotice::Leaves => return Err(Error::protocol("a client that has left the socket left it again")),
         }
-        Ok(None)
-    }
-
-    /// Reads a request; `None` where it has to wait for notices.
-    fn arrive(self: &Arc<Self>, frame: Vec<u8>, core: &Arc<Core>) -> Result<Option<Arrived>> {
-        let request = Request::read(&frame)?;
-        let head = request.head;
-        if head.acknowledged > 0 {
-            self.settle_told();
-        }
-        if head.after > self.record.notices() && !self.catch_up(head.after, core) {
-            self.hold(head.after, frame, core);
-            return Ok(None);
-        }
-        let codec = Codec::from_byte(head.codec).ok_or_else(|| Error::protocol("an unknown codec"))?;
-        let carried = if request.tokens.len() == 0 { Ok(Vec::new()) } else { self.carry(&request, core) };
-        // All of it lies inside the frame that it was read from.
-        let range = |part: &[u8]| {
-            let start = part.as_ptr() as usize - frame.as_ptr() as usize;
-            start..start + part.len()
-        };
-        let (name, payload) = (range(request.method.as_bytes()), range(request.payload));
-        Ok(Some(Arrived { head, codec, name, payload, carried, frame }))
-    }
-
-    /// Makes the call that a request asks for.
-    #[inline]
-    fn call(self: Arc<Self>, arrived: Arrived, core: &Arc<Core>) {
-        let Arrived { head, codec, name, payload, carried, frame } = arrived;
-        let now_and = |timeout: u32| Instant::now() + Duration::from_millis(timeout.into());
-        let (carried, refusal) = match carried {
-            Ok(carried) => (carried, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let call = Call {
-            name,
-            payload,
-            codec,
-            signature: head.signature,
-            carried,
-            caller: Caller { client: Some(self.record.id()), thread: head.thread },
-            chain: Chain::start(),
-            deadline: (head.timeout_ms > 0).then(|| now_and(head.timeout_ms)),
-            request: head.request,
-            replier: self as Arc<dyn Replier>,
-            parked: None,
-            entry: None,
-            method: 0,
-            frame,
-        };
-        match refusal {
-            None => Self::run(call, head.object, core),
-            Some(error) => call.refuse(&error),
-        }
+        Ok(())
     }
 
     /// Keeps a call, and with it all that the connection brings later, until the client's notices up to that number have been settled: they are on their way on
     /// another connection, or another thread has not done with them.
-    fn hold(self: &Arc<Self>, after: u64, frame: Vec<u8>, core: &Core) {
+    pub(super) fn hold(self: &Arc<Self>, after: u64, frame: Vec<u8>, core: &Core) {
         *self.held.lock() = Some(Box::new(Held { after, frame }));
         self.holds.store(true, Ordering::Release);
         self.watch(&self.outbound.lock(), core);
@@ -514,25 +455,8 @@ impl Session {
         core.streams.interest(&self.place, outbound.sender.fd(), reading, outbound.sender.awaits_socket());
     }
 
-    #[inline]
-    fn run(call: Call, object: ObjectId, core: &Arc<Core>) {
-        core.count_call();
-        if object == ObjectId::SERVER {
-            if call.name().contains("::") {
-                core.table.create(call);
-            } else {
-                commands::run(call, core);
-            }
-            return;
-        }
-        match core.table.find(object) {
-            Ok(entry) => entry.dispatch(call, &core.table, false),
-            Err(error) => call.refuse(&error),
-        }
-    }
-
     /// Takes in the client's notices up to that number; false where they have not all come.
-    fn catch_up(&self, after: u64, core: &Arc<Core>) -> bool {
+    pub(super) fn catch_up(&self, after: u64, core: &Arc<Core>) -> bool {
         if let Some(control) = self.record.control() {
             control.take_in(core);
         }
@@ -540,7 +464,7 @@ impl Session {
     }
 
     /// The proxies beside the arguments, each pinned.
-    fn carry(&self, request: &Request<'_>, core: &Core) -> Result<Vec<Carried>> {
+    pub(super) fn carry(&self, request: &Request<'_>, core: &Core) -> Result<Vec<Carried>> {
         let carry = |token| match token {
             WireToken::Own { object, .. } => {
                 let entry = core.table.find(object)?;
@@ -647,6 +571,7 @@ impl Session {
     }
 
     /// What the socket did not take goes out when it is writable again; if that is much, no further requests are read until then.
+    #[inline]
     fn after_sending(&self, outbound: &Outbound, sent: Result<Progress, TransportError>) {
         if matches!(sent, Ok(Progress::Pending))
             && let Some(core) = self.core.upgrade()
@@ -676,20 +601,30 @@ impl Session {
         if outbound.closed {
             return Err(Unsent { put_back, too_large: None });
         }
-        let server = self.server;
-        let entries: Vec<_> = carried.iter().filter(|carried| carried.token.server == server).collect();
-        let entries: Vec<_> = entries.into_iter().filter_map(Carried::kept::<Entry>).collect();
-        let mut head = buffer::take();
-        let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
-        ReplyHead { request, status, moves: put_back.is_some() }.write(tokens, &mut head);
-        carried.iter().for_each(|carried| carried.write(server, &mut head));
+        let limit = self.max_frame;
         let length = payload.len() + body.as_ref().map_or(0, |body| body.len());
-        let (size, limit) = ((head.len() + length) as u64, self.max_frame);
+        let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
+        let fixed = ReplyHead { request, status, moves: put_back.is_some() }.bytes(tokens);
+        let is_plain = carried.is_empty() && body.is_none() && length < LARGE;
+        if is_plain && (fixed.len() + length) as u64 <= limit {
+            outbound.deliveries.send(Vec::new(), put_back);
+            self.send_small(&mut outbound, &[&fixed, &payload]);
+            drop(outbound);
+            buffer::give(payload);
+            return Ok(());
+        }
+        let server = self.server;
+        let mut head = buffer::take();
+        head.extend_from_slice(&fixed);
+        carried.iter().for_each(|carried| carried.write(server, &mut head));
+        let size = (head.len() + length) as u64;
         if size > limit || carried.len() > usize::from(u16::MAX) {
             buffer::give(head);
             return Err(Unsent { put_back, too_large: Some((size, limit)) });
         }
         // Granted before the client can possibly have read the frame, and before `carried` lets go.
+        let entries = carried.iter().filter(|carried| carried.token.server == server);
+        let entries: Vec<_> = entries.filter_map(Carried::kept::<Entry>).collect();
         let grants = self.record.grant(entries.iter());
         outbound.deliveries.send(grants, put_back);
         if let Some(body) = body {
@@ -703,22 +638,29 @@ impl Session {
             if let Bytes::Own(rest) = body {
                 payload = rest;
             }
-        } else if lead::has_turn(self) {
-            let _: Result<Progress, TransportError> = outbound.sender.enqueue(&[&head, &payload]);
-            if !std::mem::replace(&mut outbound.corked, true)
-                && let (Some(me), Some(core)) = (self.me.upgrade(), self.core.upgrade())
-            {
-                core.streams.cork(me);
-            }
         } else {
-            let sent = outbound.sender.send(&[&head, &payload]);
-            self.after_sending(&outbound, sent);
+            self.send_small(&mut outbound, &[&head, &payload]);
         }
         drop(outbound);
         buffer::give(head);
         buffer::give(payload);
         // A broken connection is noticed, and settled, where it is read.
         Ok(())
+    }
+
+    /// Sends a reply, at once or at the end of the connection's turn.
+    #[inline]
+    fn send_small(&self, outbound: &mut Outbound, parts: &[&[u8]]) {
+        if !lead::has_turn(self) {
+            let sent = outbound.sender.send(parts);
+            return self.after_sending(outbound, sent);
+        }
+        let _: Result<Progress, TransportError> = outbound.sender.enqueue(parts);
+        if !std::mem::replace(&mut outbound.corked, true)
+            && let (Some(me), Some(core)) = (self.me.upgrade(), self.core.upgrade())
+        {
+            core.streams.cork(me);
+        }
     }
 }
 

@@ -61,6 +61,8 @@ impl fmt::Display for Panic {
 thread_local! {
     /// How many [`contain`]s this thread is in.
     static CONTAINED: Cell<u32> = const { Cell::new(0) };
+    /// Whether there is a last panic.
+    static ANY: Cell<bool> = const { Cell::new(false) };
     /// The last panic inside them.
     static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
@@ -75,12 +77,14 @@ static SHOWS_BACKTRACE: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// The panic, with its place and backtrace.
+#[inline]
 pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
     install_hook();
     CONTAINED.set(CONTAINED.get() + 1);
     let result = catch_unwind(AssertUnwindSafe(f));
     CONTAINED.set(CONTAINED.get() - 1);
-    let recorded = LAST.try_with(RefCell::take).ok().flatten();
+    // Also of a panic that was caught inside: it is not the next one's.
+    let recorded = if ANY.replace(false) { LAST.try_with(RefCell::take).ok().flatten() } else { None };
     result.map_err(|payload| {
         let panic =
             recorded.unwrap_or_else(|| Panic { message: message(&*payload), place: None, backtrace: String::new() });
@@ -91,9 +95,17 @@ pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
 
 /// Puts the hook before the others, unless that was done or this thread is panicking. Done before each fork: a child
 /// can't, since the lock of std's hook may be held there for ever.
+#[inline]
 pub(super) fn install_hook() {
+    if !INSTALLED.load(Ordering::Relaxed) {
+        install_hook_now();
+    }
+}
+
+#[cold]
+fn install_hook_now() {
     // No `Once`: a fork while another thread is in it would leave the child to wait for ever.
-    if INSTALLED.load(Ordering::Relaxed) || std::thread::panicking() || INSTALLED.swap(true, Ordering::AcqRel) {
+    if std::thread::panicking() || INSTALLED.swap(true, Ordering::AcqRel) {
         return;
     }
     SHOWS_BACKTRACE.store(std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"), Ordering::Relaxed);
@@ -101,6 +113,7 @@ pub(super) fn install_hook() {
     set_hook(Box::new(move |info| {
         if CONTAINED.get() > 0 {
             let panic = record(info);
+            ANY.set(true);
             let _ = LAST.try_with(|last| last.replace(Some(panic)));
         } else if installer.is_current() {
             former(info);

@@ -16,3 +16,17 @@ pub(super) fn make_room(body: &mut Vec<u8>, size: usize) {
         buffer::reserve(body, body.len().max(FIRST).min(size - body.len()));
     }
 }
+
+/// Empties memory that serves for one frame after the other, and sees to it that there is room for so many bytes.
+#[inline]
+pub(super) fn reuse(memory: &mut Vec<u8>, size: usize) {
+    memory.clear();
+    if memory.capacity() < size {
+        replace(memory, memory_for(size));
+    }
+}
+
+/// Has a frame take the place of another that is done with.
+pub(super) fn replace(frame: &mut Vec<u8>, by: Vec<u8>) {
+    buffer::give(std::mem::replace(frame, by));
+}

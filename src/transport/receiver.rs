@@ -85,16 +85,31 @@ impl Receiver {
     /// again, however often it is called.
     #[allow(clippy::should_implement_trait)] // It is not: an iterator's `None` would be its end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        let mut frame = Vec::new();
+        Ok(self.read(&mut frame)?.then_some(frame))
+    }
+
+    /// As [`next`](Self::next), into memory that has served for another frame; false where there is none yet, and the memory's contents are as good as gone.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    #[inline]
+    pub fn read(&mut self, frame: &mut Vec<u8>) -> Result<bool, TransportError> {
         self.socket.check()?;
-        if let Some(ring) = &mut self.ring {
-            return ring.next(self.socket.as_fd(), self.limit);
+        match &mut self.ring {
+            Some(ring) => ring.read(frame, self.socket.as_fd(), self.limit),
+            None => self.read_socket(frame),
         }
+    }
+
+    fn read_socket(&mut self, frame: &mut Vec<u8>) -> Result<bool, TransportError> {
         loop {
-            if let Some(frame) = self.take()? {
-                return Ok(Some(frame));
+            if let Some(taken) = self.take()? {
+                frames::replace(frame, taken);
+                return Ok(true);
             }
             if !self.fill()? {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }

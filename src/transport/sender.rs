@@ -94,6 +94,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    #[inline]
     pub fn enqueue(&mut self, parts: &[&[u8]]) -> Result<Progress, TransportError> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
         if size >= LARGE {
@@ -101,7 +102,7 @@ impl Sender {
         }
         self.socket.check()?;
         if let Some(ring) = &mut self.ring {
-            return if ring.enqueue(parts)? { Ok(Progress::Done) } else { self.send(parts) };
+            return if ring.enqueue(size, parts)? { Ok(Progress::Done) } else { self.send(parts) };
         }
         let (bytes, start) = header(size as u64);
         self.keep(&bytes[start..], parts, 0, None);

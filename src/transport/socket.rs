@@ -70,6 +70,7 @@ impl Socket {
     }
 
     /// Whether this process may use it.
+    #[inline]
     pub(super) fn check(&self) -> Result<(), TransportError> {
         if self.stamp.is_current() { Ok(()) } else { Err(TransportError::Inherited) }
     }

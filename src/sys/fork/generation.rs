@@ -26,6 +26,7 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 ///
 /// Two children of one parent may have the same: it tells a process from its *ancestors*, whose things it may have
 /// inherited, and from nothing else. Two loads; the first look of each process takes a little longer.
+#[inline]
 pub fn generation() -> u64 {
     match word().load(Ordering::Relaxed) {
         0 => next(),
@@ -51,6 +52,7 @@ pub(super) fn begin_in_child() {
     generation();
 }
 
+#[inline]
 fn word() -> &'static AtomicU64 {
     let word = WORD.load(Ordering::Acquire);
     let word = if word.is_null() { map() } else { word };
@@ -96,11 +98,13 @@ pub struct Stamp(u64);
 
 impl Stamp {
     /// This process's.
+    #[inline]
     pub fn now() -> Self {
         Self(generation())
     }
 
     /// Whether it was made by this process, and not by one that this one descends from.
+    #[inline]
     pub fn is_current(self) -> bool {
         self == Self::now()
     }

@@ -51,6 +51,7 @@ impl Record {
     }
 
     /// What a word says at this position; `None` for one of an earlier lap.
+    #[inline]
     fn read(word: u64, position: u64) -> Result<Option<Self>, TransportError> {
         let of = |position: u64| word >> 40 == position & 0xff_ffff;
         if word == 0 || of(position.wrapping_sub(CELLS)) && position >= CELLS {
@@ -73,6 +74,7 @@ impl Record {
         if possible { Ok(Some(record)) } else { Err(TransportError::Scribbled { what: "a record's length" }) }
     }
 
+    #[inline]
     fn cells(self) -> u64 {
         self.length.div_ceil(ROOM).max(1) as u64
     }
@@ -103,12 +105,33 @@ impl Producer {
     }
 
     /// Writes a record, if there is room for it. `length` is the parts' together, at most [`MAX_RECORD`].
+    #[inline]
     pub(super) fn push(&mut self, kind: Kind, length: usize, parts: &[&[u8]]) -> Result<bool, TransportError> {
         let record = Record { kind, length };
         let end = self.position + record.cells();
         if !self.has_room(end)? {
             return Ok(false);
         }
+        let mut filled = 0;
+        if length <= ROOM {
+            for part in parts {
+                self.memory.fill(self.way, self.position, filled, part);
+                filled += part.len();
+            }
+        } else {
+            self.fill_many(parts);
+        }
+        for cell in self.position + 1..end {
+            self.memory.cell(self.way, cell).store(word(cell, REST, 0), Ordering::Relaxed);
+        }
+        // Pairs with the load in `Consumer::peek`: who sees the word sees the bytes.
+        self.memory.cell(self.way, self.position).store(record.word(self.position), Ordering::Release);
+        self.position = end;
+        Ok(true)
+    }
+
+    /// Writes what takes more than one cell.
+    fn fill_many(&self, parts: &[&[u8]]) {
         let (mut cell, mut filled) = (self.position, 0);
         for part in parts {
             let mut rest = *part;
@@ -122,13 +145,6 @@ impl Producer {
                 rest = far;
             }
         }
-        for cell in self.position + 1..end {
-            self.memory.cell(self.way, cell).store(word(cell, REST, 0), Ordering::Relaxed);
-        }
-        // Pairs with the load in `Consumer::peek`: who sees the word sees the bytes.
-        self.memory.cell(self.way, self.position).store(record.word(self.position), Ordering::Release);
-        self.position = end;
-        Ok(true)
     }
 
     /// Gives the memory back, if all records have been taken out: then it holds zeros, as it did at first.
@@ -141,6 +157,7 @@ impl Producer {
     }
 
     /// Whether the cells before `end` are free.
+    #[inline]
     fn has_room(&mut self, end: u64) -> Result<bool, TransportError> {
         if end <= self.taken + CELLS {
             return Ok(true);
@@ -170,11 +187,13 @@ impl Consumer {
     }
 
     /// Whether a record has come, or nonsense.
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.memory.is_ready(self.way, self.position)
     }
 
     /// How many cells have been taken out.
+    #[inline]
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -187,17 +206,20 @@ impl Consumer {
     }
 
     /// Appends the bytes of a record that was peeked at, and takes it out.
+    #[inline]
     pub(super) fn take(&mut self, record: Record, into: &mut Vec<u8>) {
         self.read(record, into);
         self.skip(record);
     }
 
     /// Appends the bytes of a record that was peeked at.
+    #[inline]
     pub(super) fn read(&self, record: Record, into: &mut Vec<u8>) {
         self.memory.gather(self.way, self.position, record.length, into);
     }
 
     /// Takes a record out that was read.
+    #[inline]
     pub(super) fn skip(&mut self, record: Record) {
         self.position += record.cells();
         // Pairs with the load in `Producer::has_room`.

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::cells::{self, Kind};
+use super::cells::{self, Kind, Record};
 use super::layout::{Memory, Side, Way};
 use super::{Hints, bulk, doorbell};
 use crate::sys::socket::{discard, nudge};
@@ -93,20 +93,54 @@ impl Incoming {
         self.place.attention.store(self.asleep || self.ended || self.large.is_some(), Ordering::Relaxed);
     }
 
-    /// The next frame; `None` when it has not wholly come.
-    pub(in crate::transport) fn next(
+    /// Reads the next frame into `frame`, which has its memory for that; false when none has wholly come.
+    #[inline]
+    pub(in crate::transport) fn read(
         &mut self,
+        frame: &mut Vec<u8>,
         socket: BorrowedFd<'_>,
         limit: u64,
-    ) -> Result<Option<Vec<u8>>, TransportError> {
+    ) -> Result<bool, TransportError> {
+        if !self.asleep
+            && self.large.is_none()
+            && let Some(record @ Record { kind: Kind::Frame, .. }) = self.cells.peek()?
+            && record.length as u64 <= limit
+        {
+            self.take(record, frame);
+            // As all of `publish`: this side does not sleep, and a memory whose socket has ended is looked at in any case.
+            self.place.position.store(self.cells.position(), Ordering::Relaxed);
+            return Ok(true);
+        }
+        self.read_otherwise(frame, socket, limit)
+    }
+
+    #[cfg(test)]
+    /// The same, in memory of its own.
+    pub(super) fn next(&mut self, socket: BorrowedFd<'_>, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
+        let mut frame = Vec::new();
+        Ok(self.read(&mut frame, socket, limit)?.then_some(frame))
+    }
+
+    #[inline]
+    fn take(&mut self, record: Record, frame: &mut Vec<u8>) {
+        frames::reuse(frame, Memory::room_for(record.length));
+        self.cells.take(record, frame);
+        self.made_room = true;
+    }
+
+    fn read_otherwise(
+        &mut self,
+        frame: &mut Vec<u8>,
+        socket: BorrowedFd<'_>,
+        limit: u64,
+    ) -> Result<bool, TransportError> {
         if self.asleep {
             self.rise(socket);
         }
-        let frame = self.take(socket, limit);
+        let read = self.advance(frame, socket, limit);
         self.publish();
-        let frame = frame?;
-        if frame.is_some() {
-            return Ok(frame);
+        if read? {
+            return Ok(true);
         }
         if self.ended {
             return Err(if self.large.is_some() { TransportError::Truncated } else { TransportError::Closed });
@@ -114,18 +148,16 @@ impl Incoming {
         if self.made_room {
             self.ring(socket);
         }
-        Ok(None)
+        Ok(false)
     }
 
-    fn take(&mut self, socket: BorrowedFd<'_>, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
+    fn advance(&mut self, frame: &mut Vec<u8>, socket: BorrowedFd<'_>, limit: u64) -> Result<bool, TransportError> {
         if self.large.is_none() {
-            let Some(record) = self.cells.peek()? else { return Ok(None) };
+            let Some(record) = self.cells.peek()? else { return Ok(false) };
             match record.kind {
                 Kind::Frame if record.length as u64 <= limit => {
-                    let mut body = frames::memory_for(record.length);
-                    self.cells.take(record, &mut body);
-                    self.made_room = true;
-                    return Ok(Some(body));
+                    self.take(record, frame);
+                    return Ok(true);
                 }
                 Kind::Frame => return Err(TransportError::TooLarge { size: record.length as u64, limit }),
                 Kind::Bulk => {
@@ -145,7 +177,8 @@ impl Incoming {
         while let Some(large) = &mut self.large {
             let missing = large.size - large.body.len();
             if missing == 0 {
-                return Ok(self.large.take().map(|large| large.body));
+                self.large.take().into_iter().for_each(|large| frames::replace(frame, large.body));
+                return Ok(true);
             }
             frames::make_room(&mut large.body, large.size);
             let room = large.body.capacity() - large.body.len();
@@ -156,10 +189,10 @@ impl Incoming {
             // The sender may sleep until there is room for the next piece.
             self.ring(socket);
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Whether [`next`](Self::next) has something to say.
+    /// Whether [`read`](Self::read) has something to say.
     pub(in crate::transport) fn is_ready(&self) -> bool {
         let arriving =
             |large: &Large| large.body.len() == large.size || self.bulk.ready().map_or(true, |ready| ready > 0);

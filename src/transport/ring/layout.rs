@@ -135,16 +135,19 @@ impl Memory {
     }
 
     /// Whether it is mapped in this process.
+    #[inline]
     pub(super) fn is_here(&self) -> bool {
         self.0.is_here()
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: every mapping is SIZE bytes from a page's beginning, checked where it was made, and stays as long as `self`. All of a Header is atomics, for
         // which any bytes are good, also those that another process writes meanwhile. In a forked child, where nothing is mapped, nobody comes here (`is_here`).
         unsafe { self.0.address().cast::<Header>().as_ref() }
     }
 
+    #[inline]
     pub(super) fn side(&self, side: Side) -> &SideWords {
         match side {
             Side::Server => &self.header().server,
@@ -152,6 +155,7 @@ impl Memory {
         }
     }
 
+    #[inline]
     pub(super) fn positions(&self, way: Way) -> &Positions {
         match way {
             Way::ToServer => &self.header().to_server,
@@ -183,12 +187,18 @@ impl Memory {
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len()) };
     }
 
+    /// How much room private memory must have for so many bytes out of cells.
+    #[inline]
+    pub(super) fn room_for(length: usize) -> usize {
+        length.next_multiple_of(ROOM)
+    }
+
     /// Appends `length` bytes out of the cells from `position` on, as they are at this moment, to private memory.
     #[inline]
     pub(super) fn gather(&self, way: Way, position: u64, length: usize, into: &mut Vec<u8>) {
         let cells = length.div_ceil(ROOM);
         // Whole cells are copied, since that many bytes are copied at once.
-        into.reserve(cells * ROOM);
+        into.reserve(Self::room_for(length));
         let target: *mut u8 = into.spare_capacity_mut().as_mut_ptr().cast();
         for cell in 0..cells {
             // SAFETY: behind a cell's word.
@@ -204,6 +214,7 @@ impl Memory {
     }
 
     /// Where the cells of a direction lie.
+    #[inline]
     pub(super) fn small(way: Way) -> (usize, usize) {
         match way {
             Way::ToServer => (PAGE, SMALL),

@@ -58,8 +58,8 @@ impl Outgoing {
 
     /// Publishes a frame behind which others follow at once; false where it is to be [sent](Self::send) instead. The other side sees it where it looks; where it sleeps it is woken by what
     /// follows, a [`flush`](Self::flush) at the latest. That saves each of them the wait until the other side's processor has let go of the cell.
-    pub(in crate::transport) fn enqueue(&mut self, parts: &[&[u8]]) -> Result<bool, TransportError> {
-        let size: usize = parts.iter().map(|part| part.len()).sum();
+    #[inline]
+    pub(in crate::transport) fn enqueue(&mut self, size: usize, parts: &[&[u8]]) -> Result<bool, TransportError> {
         let enqueues = self.queue.is_empty() && size <= MAX_RECORD;
         let pushed = enqueues && self.cells.push(Kind::Frame, size, parts)?;
         self.owes |= pushed;

@@ -89,7 +89,7 @@ impl Session {
                 let purpose = Purpose::Step { target: Target { steps: target.steps + 1, ..target }, then };
                 let mut call = self.native(&method, payload, tokens, purpose);
                 call.deadline = timeout.map(|timeout| Instant::now() + timeout);
-                return entry.dispatch(call, &core.table, false);
+                return entry.dispatch(&mut Some(call), &core.table, false);
             }
             Step::Value(value) => {
                 match is_proxy(&value).and_then(|index| carried.get(index as usize)).and_then(Carried::kept::<Entry>) {
@@ -149,7 +149,7 @@ impl Session {
         let made = Arc::clone(entry);
         let then: Then = Box::new(move |native| native.then(|_| Step::Make(Box::new(move |_| Ok(made)), None)));
         let call = self.native(method, payload, carried.to_vec(), Purpose::Step { target, then });
-        entry.dispatch(call, &core.table, false);
+        entry.dispatch(&mut Some(call), &core.table, false);
     }
 
     /// An exception that the client's Python has.
@@ -231,7 +231,7 @@ impl Session {
         }
         let payload = parts::positional(std::iter::empty::<&[u8]>());
         let call = self.native(VALUE, payload, Vec::new(), Purpose::Read { carried, then });
-        object.dispatch(call, &core.table, false);
+        object.dispatch(&mut Some(call), &core.table, false);
     }
 }
 

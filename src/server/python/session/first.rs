@@ -125,7 +125,8 @@ impl Session {
                     return self.answer_last(core, &message::text(Kind::Traceback, &text));
                 };
                 let payload = parts::positional(std::iter::empty::<&[u8]>());
-                entry.dispatch(self.native(method, payload, carried, Purpose::Create(Some(face))), &core.table, false);
+                let call = self.native(method, payload, carried, Purpose::Create(Some(face)));
+                entry.dispatch(&mut Some(call), &core.table, false);
             }
             Err(step) => self.answer_last(core, &message::text(Kind::Traceback, &told(&step))),
         }
