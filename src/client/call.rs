@@ -3,7 +3,6 @@
 //! Waiting is [`Wait`](crate::transport::Wait)'s until it is time to sleep: in `poll`, on the connection and on the server's process, so that the server's death
 //! ends the wait even where somebody else holds its sockets open.
 
-use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +73,16 @@ impl Request<'_> {
     ///
     /// # Errors
     /// For a call that does not fit into a frame.
+    #[inline]
     pub(super) fn tokens(&self, client: &Client) -> Result<Vec<u8>> {
+        let longest = RequestHead::SIZE + self.method.len() + self.size();
+        if self.carried.is_empty() && longest as u64 <= client.max_frame && self.method.len() <= usize::from(u16::MAX) {
+            return Ok(Vec::new());
+        }
+        self.written_tokens(client)
+    }
+
+    fn written_tokens(&self, client: &Client) -> Result<Vec<u8>> {
         let mut tokens = Vec::new();
         self.carried.iter().for_each(|carried| carried.write(client.server, &mut tokens));
         let size = (RequestHead::SIZE + self.method.len() + tokens.len() + self.size()) as u64;
@@ -127,22 +135,53 @@ impl Request<'_> {
 pub struct Returned {
     /// What kind of answer it is.
     pub status: Status,
-    frame: Vec<u8>,
-    payload: Range<usize>,
+    payload: Payload,
     /// The proxies in it, each a reference of this process.
     pub carried: Vec<Carried>,
 }
 
-impl Drop for Returned {
+/// How many bytes of a payload are kept without memory of their own.
+const SMALL: usize = 23;
+
+/// Where an encoded result lies.
+enum Payload {
+    /// Here.
+    Small { length: u8, bytes: [u8; SMALL] },
+    /// From there on in the frame that it came in.
+    Behind { start: usize, frame: Vec<u8> },
+}
+
+impl Payload {
+    /// The last `length` bytes of a frame, whose memory is taken where they are more than a few.
+    #[inline]
+    fn last(length: usize, frame: &mut Vec<u8>) -> Self {
+        let start = frame.len() - length;
+        if length > SMALL {
+            return Self::Behind { start, frame: std::mem::take(frame) };
+        }
+        let mut bytes = [0; SMALL];
+        bytes[..length].copy_from_slice(&frame[start..]);
+        Self::Small { length: length as u8, bytes }
+    }
+}
+
+impl Drop for Payload {
+    #[inline]
     fn drop(&mut self) {
-        buffer::give(std::mem::take(&mut self.frame));
+        if let Self::Behind { frame, .. } = self {
+            buffer::give(std::mem::take(frame));
+        }
     }
 }
 
 impl Returned {
     /// The encoded result or error.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
-        &self.frame[self.payload.clone()]
+        match &self.payload {
+            Payload::Small { length, bytes } => &bytes[..usize::from(*length)],
+            Payload::Behind { start, frame } => &frame[*start..],
+        }
     }
 }
 
@@ -192,13 +231,13 @@ impl Client {
         Err(codec::decode(Codec::Bincode, returned.payload()).unwrap_or_else(Error::unserializable::<Error>))
     }
 
-    /// Reads a reply, and counts its references, whether or not anybody waits for it.
-    pub(super) fn read(self: &Arc<Self>, frame: Vec<u8>) -> Result<(ReplyHead, Returned)> {
-        let reply = Reply::read(&frame)?;
+    /// Reads a reply, and counts its references, whether or not anybody waits for it. Takes the frame's memory where the result is large.
+    #[inline]
+    pub(super) fn read(self: &Arc<Self>, frame: &mut Vec<u8>) -> Result<(ReplyHead, Returned)> {
+        let reply = Reply::read(frame)?;
         let carried = if reply.tokens.len() > 0 { self.count(&reply) } else { Vec::new() };
         let (head, length) = (reply.head, reply.payload.len());
-        let payload = frame.len() - length..frame.len();
-        Ok((head, Returned { status: head.status, payload, frame, carried }))
+        Ok((head, Returned { status: head.status, payload: Payload::last(length, frame), carried }))
     }
 
     fn count(self: &Arc<Self>, reply: &Reply<'_>) -> Vec<Carried> {
@@ -364,12 +403,13 @@ impl Exchange<'_> {
                 let flushed = self.link.stream.sender.flush();
                 let _: Progress = flushed.map_err(|error| self.broken(&error))?;
             }
-            let Link { stream, upgrade, .. } = &mut *self.link;
-            let frame = upgrade.next(&mut stream.receiver, &mut stream.sender).map_err(|error| self.broken(&error))?;
+            let Link { stream, upgrade, frame, .. } = &mut *self.link;
+            let has_come = upgrade.next(&mut stream.receiver, &mut stream.sender, frame);
+            let has_come = has_come.map_err(|error| self.broken(&error))?;
             let Link { stream, wait, .. } = &mut *self.link;
-            if let Some(frame) = frame {
+            if has_come {
                 wait.over();
-                if let Some(returned) = self.read(frame)? {
+                if let Some(returned) = self.read()? {
                     return Ok(Some(returned));
                 }
             } else if !wait.goes_on(stream.receiver.hints()) {
@@ -410,8 +450,8 @@ impl Exchange<'_> {
     }
 
     /// Takes a reply in: counts its references, also when nobody waits for it any more.
-    fn read(&mut self, frame: Vec<u8>) -> std::result::Result<Option<Returned>, Broken> {
-        let (head, returned) = self.client.read(frame).map_err(Broken::Link)?;
+    fn read(&mut self) -> std::result::Result<Option<Returned>, Broken> {
+        let (head, returned) = self.client.read(&mut self.link.frame).map_err(Broken::Link)?;
         let number = self.link.tally.read(!returned.carried.is_empty(), head.moves);
         // A reply to a call that was given up is dropped, which gives its references back.
         let wanted = head.request == self.request;

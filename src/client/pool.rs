@@ -14,13 +14,14 @@ pub(super) struct Link {
     pub(super) upgrade: Upgrade,
     /// How its callers wait.
     pub(super) wait: Wait,
-    /// The head of the frame that is being written; kept for its memory.
+    /// The head of the frame that is being written, and the frame that is being read; kept for their memory.
     pub(super) head: Vec<u8>,
+    pub(super) frame: Vec<u8>,
 }
 
 impl Link {
     pub(super) fn new(tally: Tally, stream: Connection, upgrade: Upgrade, wait: Wait) -> Self {
-        Self { stream, tally, upgrade, wait, head: Vec::new() }
+        Self { stream, tally, upgrade, wait, head: Vec::new(), frame: Vec::new() }
     }
 }
 

@@ -63,25 +63,28 @@ impl Upgrade {
         say(sender, DataNotice::Wish)
     }
 
-    /// The next reply that has come; frames of the upgrade are taken in on the way.
+    /// Reads the next reply that has come into `frame`; false where there is none. Frames of the upgrade are taken in on the way.
+    #[inline]
     pub(super) fn next(
         &mut self,
         receiver: &mut Receiver,
         sender: &mut Sender,
-    ) -> Result<Option<Vec<u8>>, TransportError> {
-        while let Some(frame) = receiver.next()? {
-            match LinkNotice::read(&frame) {
+        frame: &mut Vec<u8>,
+    ) -> Result<bool, TransportError> {
+        while receiver.read(frame)? {
+            match LinkNotice::read(frame) {
                 Some(notice) => self.heed(notice, receiver, sender)?,
                 None => {
                     self.replied(frame.len());
-                    return Ok(Some(frame));
+                    return Ok(true);
                 }
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// A reply of so many bytes has come.
+    #[inline]
     pub(super) fn replied(&mut self, size: usize) {
         if let (Self::Cold(calls, since), more @ 1..) = (self, weight(size)) {
             *calls = calls.saturating_add(more);

@@ -1,14 +1,16 @@
 //! An answer, whichever way it came, and what it means to the caller.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
-use super::BaseProxy;
 use crate::client::Returned;
 #[cfg(feature = "python")]
 use crate::client::python::Exception;
 use crate::codec::{self, Codec, value};
 use crate::error::{CallError, Error, RemoteError, Result};
 use crate::object::Answer;
+use crate::protocol::Token;
 use crate::protocol::carriage::{self, Carried};
 use crate::protocol::reply::Status;
 
@@ -21,6 +23,15 @@ pub(super) enum Answered {
     /// By an exception of Python's.
     #[cfg(feature = "python")]
     Raised(Exception),
+}
+
+/// What an answer is the answer of.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    /// The object that was called.
+    pub(super) token: &'a Token,
+    /// How long the call was allowed to take.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Answered {
@@ -56,8 +67,8 @@ impl Answered {
         decoded.map_err(Error::unserializable::<R>)
     }
 
-    /// The result of a call of `proxy`, where a method's own error is not expected.
-    pub(super) fn settle<R: DeserializeOwned>(&self, proxy: &BaseProxy, codec: Codec) -> Result<R> {
+    /// The result of the call, where a method's own error is not expected.
+    pub(super) fn settle<R: DeserializeOwned>(&self, about: About<'_>, codec: Codec) -> Result<R> {
         #[cfg(feature = "python")]
         if let Self::Raised(exception) = self {
             return Err(Error::Remote(exception.clone().into()));
@@ -65,12 +76,12 @@ impl Answered {
         match self.status() {
             Status::Returned => self.decode(codec),
             // The server's word that time is over lacks how long that was.
-            Status::Refused => Err(match (self.decode(Codec::Bincode).unwrap_or_else(|error| error), proxy.timeout) {
+            Status::Refused => Err(match (self.decode(Codec::Bincode).unwrap_or_else(|error| error), about.timeout) {
                 (Error::Timeout { .. }, Some(after)) => Error::Timeout { after },
                 (error, _) => error,
             }),
             Status::Failed => Err(Error::Remote(RemoteError {
-                kind: format!("error of {}", proxy.token_ref().typeid()),
+                kind: format!("error of {}", about.token.typeid()),
                 message: match codec {
                     Codec::Value => value::display(self.payload()).to_string(),
                     Codec::Bincode => {
@@ -82,10 +93,10 @@ impl Answered {
         }
     }
 
-    /// The result of a call of `proxy`, with the method's own error as what it is.
+    /// The result of the call, with the method's own error as what it is.
     pub(super) fn settle_fallible<R: DeserializeOwned, E: DeserializeOwned>(
         &self,
-        proxy: &BaseProxy,
+        about: About<'_>,
         codec: Codec,
     ) -> Result<R, CallError<E>> {
         #[cfg(feature = "python")]
@@ -95,7 +106,7 @@ impl Answered {
         }
         match self.status() {
             Status::Failed => Err(self.decode(codec).map_or_else(CallError::System, CallError::Method)),
-            _ => self.settle(proxy, codec).map_err(CallError::System),
+            _ => self.settle(about, codec).map_err(CallError::System),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answered::Answered;
+use super::answered::{About, Answered};
 use super::written::Written;
 use super::{DeferredBase, Proxy};
 #[cfg(feature = "python")]
@@ -130,6 +130,11 @@ impl BaseProxy {
         }
     }
 
+    /// What its calls' answers are the answers of.
+    pub(super) fn about(&self) -> About<'_> {
+        About { token: self.token_ref(), timeout: self.timeout }
+    }
+
     pub(super) fn keep(&self) -> Option<Arc<dyn Keep>> {
         match &self.reference {
             Reference::Remote(reference) => Some(Arc::clone(reference) as Arc<dyn Keep>),
@@ -157,7 +162,7 @@ impl BaseProxy {
         keywords: impl Serialize,
     ) -> Result<R> {
         let written = Written::by_name(self, method, &arguments, &keywords)?;
-        self.perform(written)?.settle(self, Codec::Value)
+        self.perform(written)?.settle(self.about(), Codec::Value)
     }
 
     /// As [`call_method`](Self::call_method), with the method's own error decoded into `E`.
@@ -167,7 +172,7 @@ impl BaseProxy {
         arguments: impl Serialize,
     ) -> std::result::Result<R, CallError<E>> {
         let written = Written::by_name(self, method, &arguments, &())?;
-        self.perform(written)?.settle_fallible(self, Codec::Value)
+        self.perform(written)?.settle_fallible(self.about(), Codec::Value)
     }
 
     /// The names of the methods that may be called, in the order in which the type lists them.
@@ -245,7 +250,7 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> Result<R> {
-        self.perform_typed(method, signature, arguments)?.settle(self, self.codec())
+        self.perform_typed(method, signature, arguments)?.settle(self.about(), self.codec())
     }
 
     /// A typed call of a method that returns `Result<R, E>`.
@@ -256,7 +261,7 @@ impl BaseProxy {
         signature: u32,
         arguments: &A,
     ) -> std::result::Result<R, CallError<E>> {
-        self.perform_typed(method, signature, arguments)?.settle_fallible(self, self.codec())
+        self.perform_typed(method, signature, arguments)?.settle_fallible(self.about(), self.codec())
     }
 
     /// As [`invoke`](Self::invoke), in the self-describing format.
@@ -266,7 +271,7 @@ impl BaseProxy {
         method: &str,
         arguments: &A,
     ) -> Result<R> {
-        self.perform(Written::by_value(method, arguments)?)?.settle(self, Codec::Value)
+        self.perform(Written::by_value(method, arguments)?)?.settle(self.about(), Codec::Value)
     }
 
     /// As [`invoke_fallible`](Self::invoke_fallible), in the self-describing format.
@@ -276,7 +281,7 @@ impl BaseProxy {
         method: &str,
         arguments: &A,
     ) -> std::result::Result<R, CallError<E>> {
-        self.perform(Written::by_value(method, arguments)?)?.settle_fallible(self, Codec::Value)
+        self.perform(Written::by_value(method, arguments)?)?.settle_fallible(self.about(), Codec::Value)
     }
 
     pub(super) fn remote_text(&self) -> Result<String> {

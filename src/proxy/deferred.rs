@@ -4,20 +4,24 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::BaseProxy;
-use super::answered::Answered;
+use super::answered::{About, Answered};
 use crate::client::Handle;
 use crate::error::{Error, Result};
 
 /// What is made of the answer.
-type Finish<T, E> = Box<dyn FnOnce(&BaseProxy, Result<Answered>) -> Result<T, E> + Send>;
+type Finish<T, E> = Box<dyn FnOnce(About<'_>, Result<Answered>) -> Result<T, E> + Send>;
 
 /// How far a call is.
 pub(super) enum Call {
-    /// It was answered before anybody asked.
-    Over(Answered),
-    UnderWay(Handle),
+    /// It was answered, or could not be made, before anybody asked. Apart, since most calls are sent.
+    Over(Box<(BaseProxy, Result<Answered>)>),
+    UnderWay {
+        handle: Handle,
+        timeout: Option<Duration>,
+    },
 }
 
 /// The result of a call that was sent and is not waited for yet, as a method of a proxy's [deferred twin](crate::Proxy::defer) returns it.
@@ -51,19 +55,17 @@ pub(super) enum Call {
 /// ```
 #[must_use = "a call is given up when its `Deferred` is dropped: `wait` for it, or `detach` it"]
 pub struct Deferred<T, E = Error> {
-    proxy: BaseProxy,
     /// Gone when it was handed out.
-    call: Option<Result<Call>>,
+    call: Option<Call>,
     finish: Option<Finish<T, E>>,
 }
 
 impl<T, E> Deferred<T, E> {
     pub(super) fn new(
-        proxy: BaseProxy,
-        call: Result<Call>,
-        finish: impl FnOnce(&BaseProxy, Result<Answered>) -> Result<T, E> + Send + 'static,
+        call: Call,
+        finish: impl FnOnce(About<'_>, Result<Answered>) -> Result<T, E> + Send + 'static,
     ) -> Self {
-        Self { proxy, call: Some(call), finish: Some(Box::new(finish)) }
+        Self { call: Some(call), finish: Some(Box::new(finish)) }
     }
 
     /// Waits for the answer: as long as it takes, or as the proxy's [timeout](crate::Proxy::with_timeout) says, counted from when the call was sent. Ends within 1 s of
@@ -72,26 +74,27 @@ impl<T, E> Deferred<T, E> {
     /// # Panics
     /// For a future that has been ready already.
     pub fn wait(mut self) -> Result<T, E> {
-        let answered = match self.call.take() {
-            Some(Ok(Call::UnderWay(handle))) => handle.wait().map(Answered::Remote),
-            Some(Ok(Call::Over(answered))) => Ok(answered),
-            Some(Err(error)) => Err(error),
-            None => Err(Error::Cancelled),
-        };
-        self.finish(answered)
+        match self.call.take() {
+            Some(Call::UnderWay { mut handle, timeout }) => {
+                let answered = handle.wait().map(Answered::Remote);
+                self.finish(About { token: handle.target().token(), timeout }, answered)
+            }
+            Some(Call::Over(over)) => self.finish(over.0.about(), over.1),
+            None => panic!("{HANDED_OUT}"),
+        }
     }
 
     /// Whether the answer is there, as far as anybody has read: [`wait`](Self::wait) will not block then.
     pub fn is_answered(&self) -> bool {
         match &self.call {
-            Some(Ok(Call::UnderWay(handle))) => handle.is_answered(),
+            Some(Call::UnderWay { handle, .. }) => handle.is_answered(),
             _ => true,
         }
     }
 
     /// Lets the call go on, and drops its answer when it comes. Its errors are lost, and what it would move stays where it was.
     pub fn detach(mut self) {
-        if let Some(Ok(Call::UnderWay(handle))) = self.call.take() {
+        if let Some(Call::UnderWay { handle, .. }) = self.call.take() {
             handle.detach();
         }
     }
@@ -102,10 +105,10 @@ impl<T, E> Deferred<T, E> {
         T: 'static,
         E: 'static,
     {
-        let Self { proxy, call, finish } = self;
+        let Self { call, finish } = self;
         let finish =
-            finish.map(|finish| -> Finish<U, F> { Box::new(move |proxy, answered| make(finish(proxy, answered))) });
-        Deferred { proxy, call, finish }
+            finish.map(|finish| -> Finish<U, F> { Box::new(move |about, answered| make(finish(about, answered))) });
+        Deferred { call, finish }
     }
 
     /// The same call, with something else made of what it returns.
@@ -140,11 +143,13 @@ impl<T, E> Deferred<T, E> {
         self.then(|result| result.map_err(make))
     }
 
-    fn finish(&mut self, answered: Result<Answered>) -> Result<T, E> {
-        let finish = self.finish.take().expect("a call's result is handed out once");
-        finish(&self.proxy, answered)
+    fn finish(&mut self, about: About<'_>, answered: Result<Answered>) -> Result<T, E> {
+        let finish = self.finish.take().expect(HANDED_OUT);
+        finish(about, answered)
     }
 }
+
+const HANDED_OUT: &str = "a call's result is handed out once";
 
 /// Becomes ready with what [`wait`](Deferred::wait) would return.
 ///
@@ -155,23 +160,29 @@ impl<T, E> Future for Deferred<T, E> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = match &mut self.call {
-            Some(Ok(Call::UnderWay(handle))) => match handle.poll(context) {
+            Some(Call::UnderWay { handle, .. }) => match handle.poll(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(answer) => answer.map(Answered::Remote),
+                Poll::Ready(answer) => Some(answer.map(Answered::Remote)),
             },
-            _ => match self.call.take() {
-                Some(Ok(Call::Over(answered))) => Ok(answered),
-                Some(Err(error)) => Err(error),
-                _ => Err(Error::Cancelled),
-            },
+            _ => None,
         };
-        self.call = None;
-        Poll::Ready(self.finish(answered))
+        Poll::Ready(match (self.call.take(), answered) {
+            (Some(Call::UnderWay { handle, timeout }), Some(answered)) => {
+                self.finish(About { token: handle.target().token(), timeout }, answered)
+            }
+            (Some(Call::Over(over)), _) => self.finish(over.0.about(), over.1),
+            _ => panic!("{HANDED_OUT}"),
+        })
     }
 }
 
 impl<T, E> fmt::Debug for Deferred<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<deferred call of {:?}>", self.proxy)
+        let token = match &self.call {
+            Some(Call::UnderWay { handle, .. }) => handle.target().token(),
+            Some(Call::Over(over)) => over.0.token_ref(),
+            None => return f.write_str("<deferred call, handed out>"),
+        };
+        write!(f, "<deferred call of {token:?}>")
     }
 }

@@ -9,7 +9,7 @@ use super::base::Reference;
 use super::deferred::Call;
 use super::written::Written;
 use super::{BaseProxy, Batch, Deferred};
-use crate::client::Request;
+use crate::client::{Handle, RemoteReference, Request};
 use crate::codec::Codec;
 use crate::error::{CallError, Result};
 use crate::sys::buffer;
@@ -128,11 +128,11 @@ impl<'b> DeferredBase<'b> {
     }
 
     fn send<R: DeserializeOwned + 'static>(&self, codec: Codec, written: Result<Written<'_>>) -> Deferred<R> {
-        let (proxy, call) = (self.proxy.clone(), self.submit(written));
+        let call = self.submit(written);
         // A function that keeps nothing needs no memory of its own.
         match codec {
-            Codec::Bincode => Deferred::new(proxy, call, |proxy, answered| answered?.settle(proxy, Codec::Bincode)),
-            Codec::Value => Deferred::new(proxy, call, |proxy, answered| answered?.settle(proxy, Codec::Value)),
+            Codec::Bincode => Deferred::new(call, |about, answered| answered?.settle(about, Codec::Bincode)),
+            Codec::Value => Deferred::new(call, |about, answered| answered?.settle(about, Codec::Value)),
         }
     }
 
@@ -141,48 +141,55 @@ impl<'b> DeferredBase<'b> {
         codec: Codec,
         written: Result<Written<'_>>,
     ) -> Deferred<R, CallError<E>> {
-        let (proxy, call) = (self.proxy.clone(), self.submit(written));
+        let call = self.submit(written);
         match codec {
-            Codec::Bincode => {
-                Deferred::new(proxy, call, |proxy, answered| answered?.settle_fallible(proxy, Codec::Bincode))
-            }
-            Codec::Value => {
-                Deferred::new(proxy, call, |proxy, answered| answered?.settle_fallible(proxy, Codec::Value))
-            }
+            Codec::Bincode => Deferred::new(call, |about, answered| answered?.settle_fallible(about, Codec::Bincode)),
+            Codec::Value => Deferred::new(call, |about, answered| answered?.settle_fallible(about, Codec::Value)),
         }
     }
 
     /// Sends the call, or puts it into the batch. Inside the server, and of an object of Python's, it is made at once, and waited for.
-    fn submit(&self, written: Result<Written<'_>>) -> Result<Call> {
-        let written = written?;
-        if let (Some(batch), false) = (self.batch, matches!(self.proxy.reference, Reference::Nothing(_))) {
-            batch.check(&self.proxy)?;
+    fn submit(&self, written: Result<Written<'_>>) -> Call {
+        let over = |answered| Call::Over(Box::new((self.proxy.clone(), answered)));
+        let checked = written.and_then(|written| self.check().map(|()| written));
+        match (checked, &self.proxy.reference) {
+            (Err(error), _) => over(Err(error)),
+            (Ok(written), Reference::Remote(reference)) => match self.send_ahead(reference, written) {
+                Ok(handle) => Call::UnderWay { handle, timeout: self.proxy.timeout },
+                Err(error) => over(Err(error)),
+            },
+            (Ok(written), _) => over(self.proxy.perform(written)),
         }
-        let Reference::Remote(reference) = &self.proxy.reference else {
-            return self.proxy.perform(written).map(Call::Over);
-        };
+    }
+
+    /// A batch goes to one server.
+    fn check(&self) -> Result<()> {
+        match self.batch {
+            Some(batch) if !matches!(self.proxy.reference, Reference::Nothing(_)) => batch.check(&self.proxy),
+            _ => Ok(()),
+        }
+    }
+
+    fn send_ahead(&self, reference: &Arc<RemoteReference>, written: Written<'_>) -> Result<Handle> {
         let Written { method, codec, signature, mut payload, carried, .. } = written;
-        let object = reference.token().object;
-        let timeout = self.proxy.timeout;
         let mut request = Request {
-            object,
+            object: reference.token().object,
             method,
             codec,
             signature,
             payload: &mut payload,
             streamed: None,
             carried: &carried,
-            timeout,
+            timeout: self.proxy.timeout,
         };
-        let kept = (Arc::clone(reference), carried.clone());
         let handle = match self.batch.and_then(Batch::pipeline) {
-            Some((client, pipeline)) => pipeline.submit(client, &mut request, kept),
+            Some((client, pipeline)) => pipeline.submit(client, &mut request, reference),
             None => {
                 let client = reference.client();
-                client.pipeline().and_then(|pipeline| pipeline.submit(client, &mut request, kept))
+                client.pipeline().and_then(|pipeline| pipeline.submit(client, &mut request, reference))
             }
         };
         buffer::give(payload);
-        handle.map(Call::UnderWay)
+        handle.map(|handle| handle.keeping(carried))
     }
 }

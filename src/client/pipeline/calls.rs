@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::super::{RemoteReference, Returned};
 use super::numbered::Numbered;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::protocol::RequestId;
 use crate::protocol::carriage::Carried;
 use crate::protocol::reply::Status;
 
 /// What a call names, kept alive until it is answered: its target, and the proxies among its arguments.
-pub type Kept = (Arc<RemoteReference>, Vec<Carried>);
+pub(super) type Kept = (Arc<RemoteReference>, Vec<Carried>);
 
 /// Who is told of an answer.
 pub(super) enum Waiter {
@@ -27,29 +27,47 @@ pub(super) enum Waiter {
     Thread(Thread),
     /// A task that was polled.
     Task(Waker),
-    /// The handle was dropped.
-    Gone,
-}
-
-impl Waiter {
-    /// Whether someone must read the answer though no thread waits for it.
-    fn is_helpless(&self) -> bool {
-        matches!(self, Self::Task(_) | Self::Gone)
-    }
 }
 
 enum Stage {
-    UnderWay(Kept, Waiter),
+    UnderWay(Waiter),
+    /// The handle was dropped, which has left here what the call names.
+    Alone(Box<Kept>),
     /// Answered; with the reply's number, if it moved something.
-    Over(Result<Returned>, Option<u64>),
+    Over(Returned, Option<u64>),
+    /// No answer will come.
+    Failed(Box<Error>),
+}
+
+impl Stage {
+    fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay(_) | Self::Alone(_))
+    }
+
+    /// Whether someone must read the answer though no thread waits for it.
+    fn is_helpless(&self) -> bool {
+        matches!(self, Self::UnderWay(Waiter::Task(_)) | Self::Alone(_))
+    }
+}
+
+/// How long a call may take.
+struct Limit {
+    timeout: Duration,
+    deadline: Instant,
+    /// The server was told that nobody waits any longer.
+    given_up: bool,
 }
 
 struct Call {
     stage: Stage,
-    timeout: Option<Duration>,
-    deadline: Option<Instant>,
-    /// The server was told that nobody waits any longer.
-    given_up: bool,
+    /// Apart, since most have none.
+    limit: Option<Box<Limit>>,
+}
+
+impl Call {
+    fn deadline(&self) -> Option<Instant> {
+        self.limit.as_ref().map(|limit| limit.deadline)
+    }
 }
 
 /// What a change entails, to be done without locks.
@@ -59,17 +77,20 @@ pub(super) struct Aftermath {
     tasks: Vec<Waker>,
     /// Wakers that were replaced, and are only dropped.
     stale: Vec<Waker>,
-    kept: Vec<Kept>,
+    #[allow(clippy::vec_box)] // As they are in the table.
+    kept: Vec<Box<Kept>>,
     returned: Vec<Returned>,
 }
 
 impl Aftermath {
     /// Wakes those who wait, and lets go of what nobody needs.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(&mut self) {
         let Self { threads, tasks, stale, kept, returned } = self;
-        threads.iter().for_each(Thread::unpark);
-        tasks.into_iter().for_each(Waker::wake);
-        drop((stale, kept, returned));
+        threads.drain(..).for_each(|thread| thread.unpark());
+        tasks.drain(..).for_each(Waker::wake);
+        stale.clear();
+        kept.clear();
+        returned.clear();
     }
 
     pub(super) fn drop(&mut self, returned: Returned) {
@@ -80,7 +101,7 @@ impl Aftermath {
         match waiter {
             Waiter::Thread(thread) => self.threads.push(thread),
             Waiter::Task(task) => self.tasks.push(task),
-            Waiter::Nobody | Waiter::Gone => {}
+            Waiter::Nobody => {}
         }
     }
 }
@@ -88,7 +109,9 @@ impl Aftermath {
 /// What became of a call that its handle asked for.
 pub(super) enum Fetched {
     /// Its answer, with the reply's number, if it moved something.
-    Over(Result<Returned>, Option<u64>),
+    Over(Returned, Option<u64>),
+    /// No answer will come.
+    Failed(Error),
     /// None until that time.
     UnderWay(Option<Instant>),
 }
@@ -115,80 +138,106 @@ pub(super) struct Calls {
 
 impl Calls {
     /// A call that is being sent.
-    pub(super) fn begin(&mut self, request: RequestId, kept: Kept, timeout: Option<Duration>) {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let stage = Stage::UnderWay(kept, Waiter::Nobody);
-        self.table.insert(request.0, Call { stage, timeout, deadline, given_up: false });
+    #[inline]
+    pub(super) fn begin(&mut self, request: RequestId, timeout: Option<Duration>) {
+        let limit = timeout.and_then(|timeout| {
+            let deadline = Instant::now().checked_add(timeout)?;
+            Some(Box::new(Limit { timeout, deadline, given_up: false }))
+        });
+        self.table.insert(request.0, Call { stage: Stage::UnderWay(Waiter::Nobody), limit });
         self.under_way += 1;
     }
 
-    /// An answer has come; gives it back if nobody wants it.
+    /// An answer has come, with its reply's number if it moves something; false if nobody wants it.
+    #[inline]
     pub(super) fn answer(
         &mut self,
         request: RequestId,
-        answer: Result<Returned>,
+        returned: Returned,
         moved: Option<u64>,
         aftermath: &mut Aftermath,
     ) -> bool {
-        let Some(call) = self.table.get_mut(request.0).filter(|call| matches!(call.stage, Stage::UnderWay(..))) else {
-            aftermath.returned.extend(answer);
-            return false;
-        };
-        let Stage::UnderWay(kept, waiter) = std::mem::replace(&mut call.stage, Stage::Over(answer, moved)) else {
-            return false;
-        };
-        self.under_way -= 1;
-        self.helpless -= usize::from(waiter.is_helpless());
-        aftermath.kept.push(kept);
-        if matches!(waiter, Waiter::Gone) {
-            if let Some(Call { stage: Stage::Over(answer, _), .. }) = self.table.remove(request.0) {
-                aftermath.returned.extend(answer);
+        match self.table.get_mut(request.0) {
+            Some(call) if call.stage.is_under_way() => {
+                let former = std::mem::replace(&mut call.stage, Stage::Over(returned, moved));
+                self.ends(request, former, aftermath)
             }
-            return false;
+            _ => {
+                aftermath.returned.push(returned);
+                false
+            }
         }
-        aftermath.waiter(waiter);
-        true
+    }
+
+    /// A call is no longer under way; whether its handle will ask for it.
+    #[inline]
+    fn ends(&mut self, request: RequestId, former: Stage, aftermath: &mut Aftermath) -> bool {
+        self.under_way -= 1;
+        self.helpless -= usize::from(former.is_helpless());
+        match former {
+            Stage::UnderWay(waiter) => {
+                aftermath.waiter(waiter);
+                true
+            }
+            Stage::Alone(kept) => {
+                aftermath.kept.push(kept);
+                if let Some(Call { stage: Stage::Over(returned, _), .. }) = self.table.remove(request.0) {
+                    aftermath.returned.push(returned);
+                }
+                false
+            }
+            Stage::Over(..) | Stage::Failed(_) => false,
+        }
     }
 
     /// No further answer will come.
     pub(super) fn fail(&mut self, error: &Error, aftermath: &mut Aftermath) {
-        let under_way = self.table.iter().filter(|(_, call)| matches!(call.stage, Stage::UnderWay(..)));
+        let under_way = self.table.iter().filter(|(_, call)| call.stage.is_under_way());
         let requests: Vec<_> = under_way.map(|(request, _)| RequestId(request)).collect();
         for request in requests {
-            self.answer(request, Err(error.clone()), None, aftermath);
+            if let Some(call) = self.table.get_mut(request.0) {
+                let former = std::mem::replace(&mut call.stage, Stage::Failed(Box::new(error.clone())));
+                self.ends(request, former, aftermath);
+            }
         }
     }
 
     /// The answer, if it is there; it is the caller's then, and the call is forgotten.
+    #[inline]
     pub(super) fn fetch(&mut self, request: RequestId) -> Fetched {
         match self.table.get(request.0) {
-            Some(Call { stage: Stage::UnderWay(..), deadline, .. }) => return Fetched::UnderWay(*deadline),
+            Some(call) if call.stage.is_under_way() => return Fetched::UnderWay(call.deadline()),
             // A handle fetches once.
-            None => return Fetched::Over(Err(Error::Cancelled), None),
+            None => return Fetched::Failed(Error::Cancelled),
             Some(_) => {}
         }
         match self.table.remove(request.0) {
-            Some(Call { stage: Stage::Over(answer, moved), timeout, given_up, .. }) => {
+            Some(Call { stage: Stage::Over(returned, moved), limit }) => match limit {
                 // What the server says to a cancelled call is not news.
-                let refused = |answer: &Returned| answer.status == Status::Refused;
-                let answer = match timeout {
-                    Some(after) if given_up && answer.as_ref().is_ok_and(refused) => Err(Error::Timeout { after }),
-                    _ => answer,
-                };
-                Fetched::Over(answer, moved)
-            }
-            _ => Fetched::Over(Err(Error::Cancelled), None),
+                Some(limit) if limit.given_up && returned.status == Status::Refused => {
+                    Fetched::Failed(Error::Timeout { after: limit.timeout })
+                }
+                _ => Fetched::Over(returned, moved),
+            },
+            Some(Call { stage: Stage::Failed(error), .. }) => Fetched::Failed(*error),
+            _ => Fetched::Failed(Error::Cancelled),
         }
     }
 
-    /// The handle of a call that was answered already is dropped, or its call goes on without.
-    pub(super) fn drop_handle(&mut self, request: RequestId, aftermath: &mut Aftermath) -> Dropped {
-        if self.set_waiter(request, Waiter::Gone, aftermath) {
+    /// The handle is dropped, of a call that was answered already, or that goes on without: then what it names lives on here.
+    pub(super) fn drop_handle(&mut self, request: RequestId, kept: Kept, aftermath: &mut Aftermath) -> Dropped {
+        if let Some(call) = self.table.get_mut(request.0).filter(|call| call.stage.is_under_way()) {
+            let former = std::mem::replace(&mut call.stage, Stage::Alone(Box::new(kept)));
+            self.helpless += usize::from(!former.is_helpless());
+            if let Stage::UnderWay(Waiter::Task(task)) = former {
+                aftermath.stale.push(task);
+            }
             return Dropped::UnderWay;
         }
+        aftermath.kept.push(Box::new(kept));
         match self.table.remove(request.0) {
-            Some(Call { stage: Stage::Over(answer, moved), .. }) => {
-                aftermath.returned.extend(answer);
+            Some(Call { stage: Stage::Over(returned, moved), .. }) => {
+                aftermath.returned.push(returned);
                 Dropped::Over(moved)
             }
             _ => Dropped::Over(None),
@@ -197,14 +246,14 @@ impl Calls {
 
     /// Who is to be told of the answer from now on; false if it is there already.
     pub(super) fn set_waiter(&mut self, request: RequestId, waiter: Waiter, aftermath: &mut Aftermath) -> bool {
-        let Some(Call { stage: Stage::UnderWay(_, present), .. }) = self.table.get_mut(request.0) else { return false };
+        let Some(Call { stage: stage @ Stage::UnderWay(_), .. }) = self.table.get_mut(request.0) else { return false };
         if matches!(waiter, Waiter::Thread(_)) {
             self.followers.push_back(request);
         }
-        self.helpless += usize::from(waiter.is_helpless());
-        let former = std::mem::replace(present, waiter);
+        let former = std::mem::replace(stage, Stage::UnderWay(waiter));
+        self.helpless += usize::from(stage.is_helpless());
         self.helpless -= usize::from(former.is_helpless());
-        if let Waiter::Task(task) = former {
+        if let Stage::UnderWay(Waiter::Task(task)) = former {
             aftermath.stale.push(task);
         }
         true
@@ -212,23 +261,21 @@ impl Calls {
 
     /// The time of a call is over. The first time the server is told, and has until then to say what became of it: true. The second time it is the end.
     pub(super) fn give_up(&mut self, request: RequestId, until: Instant) -> bool {
-        let Some(call) = self.table.get_mut(request.0) else { return false };
-        if call.given_up {
-            return false;
-        }
-        call.given_up = true;
-        call.deadline = Some(until);
+        let limit = self.table.get_mut(request.0).and_then(|call| call.limit.as_mut());
+        let Some(limit) = limit.filter(|limit| !limit.given_up) else { return false };
+        limit.given_up = true;
+        limit.deadline = until;
         true
     }
 
     /// How long a call's caller was ready to wait.
     pub(super) fn timeout(&self, request: RequestId) -> Duration {
-        self.table.get(request.0).and_then(|call| call.timeout).unwrap_or_default()
+        self.table.get(request.0).and_then(|call| call.limit.as_ref()).map_or(Duration::ZERO, |limit| limit.timeout)
     }
 
     /// Whether a call has been answered.
     pub(super) fn is_over(&self, request: RequestId) -> bool {
-        !matches!(self.table.get(request.0), Some(Call { stage: Stage::UnderWay(..), .. }))
+        !self.table.get(request.0).is_some_and(|call| call.stage.is_under_way())
     }
 
     /// Whether all calls have been answered.
@@ -244,7 +291,7 @@ impl Calls {
     /// A thread that waits, to be woken.
     pub(super) fn next_follower(&mut self) -> Option<Thread> {
         while let Some(request) = self.followers.pop_front() {
-            if let Some(Call { stage: Stage::UnderWay(_, Waiter::Thread(thread)), .. }) = self.table.get(request.0) {
+            if let Some(Call { stage: Stage::UnderWay(Waiter::Thread(thread)), .. }) = self.table.get(request.0) {
                 return Some(thread.clone());
             }
         }
@@ -257,14 +304,14 @@ impl Calls {
             return None;
         }
         let calls = self.table.iter().map(|(_, call)| call);
-        let tasks = calls.filter(|call| matches!(call.stage, Stage::UnderWay(_, Waiter::Task(_))));
-        tasks.filter_map(|call| call.deadline).min()
+        let tasks = calls.filter(|call| matches!(call.stage, Stage::UnderWay(Waiter::Task(_))));
+        tasks.filter_map(Call::deadline).min()
     }
 
     /// Tells all tasks to look for themselves.
     pub(super) fn wake_all(&mut self, aftermath: &mut Aftermath) {
         for call in self.table.values_mut() {
-            if let Stage::UnderWay(_, waiter @ Waiter::Task(_)) = &mut call.stage {
+            if let Stage::UnderWay(waiter @ Waiter::Task(_)) = &mut call.stage {
                 self.helpless -= 1;
                 aftermath.waiter(std::mem::replace(waiter, Waiter::Nobody));
             }
@@ -273,9 +320,9 @@ impl Calls {
 
     /// Tells the tasks whose calls have run out of time.
     pub(super) fn wake_late(&mut self, now: Instant, aftermath: &mut Aftermath) {
-        let late = self.table.values_mut().filter(|call| call.deadline.is_some_and(|deadline| deadline <= now));
+        let late = self.table.values_mut().filter(|call| call.deadline().is_some_and(|deadline| deadline <= now));
         for call in late {
-            if let Stage::UnderWay(_, waiter @ Waiter::Task(_)) = &mut call.stage {
+            if let Stage::UnderWay(waiter @ Waiter::Task(_)) = &mut call.stage {
                 self.helpless -= 1;
                 aftermath.waiter(std::mem::replace(waiter, Waiter::Nobody));
             }

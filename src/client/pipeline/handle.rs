@@ -5,20 +5,23 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::super::call::FAREWELL;
-use super::super::{Client, Returned};
+use super::super::{RemoteReference, Returned};
 use super::calls::{Aftermath, Dropped, Fetched, Waiter};
 use super::reader::Reader;
-use super::{Pipeline, State};
+use super::{Errand, Pipeline, State};
 use crate::error::{Error, Result};
 use crate::protocol::RequestId;
+use crate::protocol::carriage::Carried;
 use crate::protocol::notice::DataNotice;
 use crate::sys::fork::ForkGuard;
 
 /// A call under way. Dropping it gives the call up: what has not begun does not begin, and what its answer moves is put back.
 pub struct Handle {
-    client: Arc<Client>,
     pipeline: Arc<Pipeline>,
     request: RequestId,
+    /// What the call goes to; and the proxies among its arguments.
+    target: Arc<RemoteReference>,
+    carried: Vec<Carried>,
     /// Whether the call is given up with its handle; one of a batch is not.
     cancels: bool,
     /// Whether the answer was handed out.
@@ -32,12 +35,30 @@ enum Look {
 }
 
 impl Handle {
-    pub(super) fn new(client: &Arc<Client>, pipeline: &Arc<Pipeline>, request: RequestId, cancels: bool) -> Self {
-        Self { client: Arc::clone(client), pipeline: Arc::clone(pipeline), request, cancels, done: false }
+    pub(super) fn new(
+        pipeline: &Arc<Pipeline>,
+        request: RequestId,
+        cancels: bool,
+        target: Arc<RemoteReference>,
+    ) -> Self {
+        Self { pipeline: Arc::clone(pipeline), request, target, carried: Vec::new(), cancels, done: false }
+    }
+
+    /// Keeps the proxies among the call's arguments, too, until it is answered.
+    #[must_use]
+    pub fn keeping(self, carried: Vec<Carried>) -> Self {
+        let mut this = self;
+        this.carried = carried;
+        this
+    }
+
+    /// What the call goes to.
+    pub fn target(&self) -> &Arc<RemoteReference> {
+        &self.target
     }
 
     /// Waits for the answer, at most as long as the call's timeout says, which is counted from when it was sent. Ends within 1 s of the server's death.
-    pub fn wait(mut self) -> Result<Returned> {
+    pub fn wait(&mut self) -> Result<Returned> {
         self.check_own()?;
         loop {
             let mut state = self.pipeline.state();
@@ -50,10 +71,11 @@ impl Handle {
                 }
                 Look::UnderWay(deadline) => deadline,
             };
+            let Some(client) = self.pipeline.client.upgrade() else { return Err(Error::Cancelled) };
             if let Some(receiver) = state.receiver.take() {
                 drop(state);
                 let request = self.request;
-                let reader = Reader::new(&self.pipeline, &self.client, receiver);
+                let reader = Reader::new(&self.pipeline, &client, receiver);
                 reader.read_until(deadline, |state| state.calls.is_over(request));
                 if let Some(error) = self.give_up_at(deadline) {
                     return Err(error);
@@ -97,10 +119,11 @@ impl Handle {
                 }
                 Look::UnderWay(deadline) => deadline,
             };
+            let Some(client) = self.pipeline.client.upgrade() else { return Poll::Ready(Err(Error::Cancelled)) };
             if !has_read && let Some(receiver) = state.receiver.take() {
                 drop(state);
                 let request = self.request;
-                let reader = Reader::new(&self.pipeline, &self.client, receiver);
+                let reader = Reader::new(&self.pipeline, &client, receiver);
                 reader.read_until(Some(Instant::now()), |state| state.calls.is_over(request));
                 has_read = true;
                 continue;
@@ -140,10 +163,11 @@ impl Handle {
     fn fetch(&self, state: &mut State) -> Look {
         match state.calls.fetch(self.request) {
             Fetched::UnderWay(deadline) => Look::UnderWay(deadline),
-            Fetched::Over(answer, moved) => {
+            Fetched::Over(returned, moved) => {
                 state.take(moved);
-                Look::Over(answer)
+                Look::Over(Ok(returned))
             }
+            Fetched::Failed(error) => Look::Over(Err(error)),
         }
     }
 
@@ -151,7 +175,12 @@ impl Handle {
     fn let_read(&self, mut state: ForkGuard<'_, State>) {
         let errand = state.errand();
         drop(state);
-        self.pipeline.run(errand, &self.client);
+        // A client that is gone has nothing under way.
+        if !matches!(errand, Errand::Nothing)
+            && let Some(client) = self.pipeline.client.upgrade()
+        {
+            self.pipeline.run(errand, &client);
+        }
     }
 
     /// At the deadline the server is asked for a last word; at the end of the time for that, the call is over.
@@ -182,7 +211,8 @@ impl Drop for Handle {
         }
         let mut aftermath = Aftermath::default();
         let mut state = self.pipeline.state();
-        match state.calls.drop_handle(self.request, &mut aftermath) {
+        let kept = (Arc::clone(&self.target), std::mem::take(&mut self.carried));
+        match state.calls.drop_handle(self.request, kept, &mut aftermath) {
             Dropped::Over(moved) => state.decline(moved),
             Dropped::UnderWay if self.cancels => state.say(DataNotice::Cancel { request: self.request }),
             Dropped::UnderWay => {}

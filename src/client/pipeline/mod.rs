@@ -24,7 +24,6 @@ use std::time::Instant;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-pub use self::calls::Kept;
 use self::calls::{Aftermath, Calls};
 pub use self::handle::Handle;
 use self::pump::Pump;
@@ -32,7 +31,7 @@ use self::reader::Reader;
 use super::pool::Link;
 use super::tally::Tally;
 use super::upgrade::Upgrade;
-use super::{Client, Request, Returned, State as ClientState, keeper};
+use super::{Client, RemoteReference, Request, Returned, State as ClientState, keeper};
 use crate::error::{Error, Result};
 use crate::protocol::notice::{ControlNotice, DataNotice};
 use crate::protocol::reply::ReplyHead;
@@ -59,6 +58,7 @@ struct State {
     receiver: Option<Receiver>,
     /// How readers wait.
     wait: Wait,
+    spare: Spare,
     calls: Calls,
     /// Whether small frames are kept until they are asked for: those of a batch that is still being put together.
     gathers: bool,
@@ -77,6 +77,16 @@ struct Line {
     upgrade: Upgrade,
     /// The head of the frame that is being written; kept for its memory.
     head: Vec<u8>,
+}
+
+/// What is used again from one reader to the next.
+#[derive(Default)]
+struct Spare {
+    /// The frame that is being read.
+    frame: Vec<u8>,
+    /// What was read, and not taken in yet.
+    replies: Vec<(ReplyHead, Returned)>,
+    aftermath: Aftermath,
 }
 
 /// What is to be done for a pipeline by whoever changed it, without its lock.
@@ -112,7 +122,7 @@ impl Client {
 
 impl Pipeline {
     fn new(client: &Arc<Client>, link: Box<Link>, gathers: bool) -> Self {
-        let Link { stream, tally, upgrade, wait, head } = *link;
+        let Link { stream, tally, upgrade, wait, head, frame } = *link;
         Self {
             client: Arc::downgrade(client),
             stamp: Stamp::now(),
@@ -120,6 +130,7 @@ impl Pipeline {
                 line: Some(Line { sender: stream.sender, tally, upgrade, head }),
                 receiver: Some(stream.receiver),
                 wait,
+                spare: Spare { frame, ..Spare::default() },
                 calls: Calls::default(),
                 gathers,
                 asleep: false,
@@ -139,7 +150,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// For a call that can't be sent at all, or a connection that is known to be broken.
-    pub fn submit(self: &Arc<Self>, client: &Arc<Client>, request: &mut Request<'_>, kept: Kept) -> Result<Handle> {
+    ///
+    /// `target` is what the call goes to.
+    pub fn submit(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        request: &mut Request<'_>,
+        target: &Arc<RemoteReference>,
+    ) -> Result<Handle> {
         let tokens = request.tokens(client)?;
         client.flush_notices();
         let after = client.told.said();
@@ -158,16 +176,20 @@ impl Pipeline {
         let _ = line.upgrade.call(request.size(), &mut line.sender);
         let id = line.tally.next_request();
         request.write_head(id, after, line.tally.acknowledge(), &mut line.head);
-        calls.begin(id, kept, request.timeout);
+        calls.begin(id, request.timeout);
         // A connection that is broken is found so by whoever reads.
         let _ = if *gathers && request.payload.len() < LARGE {
-            line.sender.enqueue(&[&line.head, &tokens, request.payload])
+            match tokens.as_slice() {
+                [] => line.sender.enqueue(&[&line.head, request.payload]),
+                tokens => line.sender.enqueue(&[&line.head, tokens, request.payload]),
+            }
         } else {
             request.send(&line.head, &tokens, &mut line.sender)
         };
-        let handle = Handle::new(client, self, id, cancels);
-        if state.sends() || state.backlog() > ROOM {
-            drop(state);
+        let is_full = state.sends() || state.backlog() > ROOM;
+        drop(state);
+        let handle = Handle::new(self, id, cancels, Arc::clone(target));
+        if is_full {
             self.make_room(client);
         }
         Ok(handle)
@@ -209,9 +231,9 @@ impl Pipeline {
                     state.receiver = Some(receiver);
                     return;
                 };
-                let wait = state.wait.clone();
+                let (wait, frame) = (state.wait.clone(), std::mem::take(&mut state.spare.frame));
                 drop(state);
-                let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head };
+                let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head, frame };
                 return drop(client.keep_link(Box::new(link)));
             }
             drop(state);
@@ -330,11 +352,12 @@ impl State {
     }
 
     /// Takes a reply in.
+    #[inline]
     fn take_in(&mut self, head: &ReplyHead, returned: Returned, aftermath: &mut Aftermath) {
         let Some(line) = &mut self.line else { return aftermath.drop(returned) };
         let number = line.tally.read(!returned.carried.is_empty(), head.moves);
         let moved = head.moves.then_some(number);
-        if !self.calls.answer(head.request, Ok(returned), moved, aftermath) {
+        if !self.calls.answer(head.request, returned, moved, aftermath) {
             self.decline(moved);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::super::Client;
 use super::calls::Aftermath;
-use super::{Pipeline, ROOM, State};
+use super::{Pipeline, ROOM, Spare, State};
 use crate::error::{Error, Result};
 use crate::protocol::notice::LinkNotice;
 use crate::sys::poll::{self, Interest};
@@ -24,41 +24,45 @@ pub(super) struct Reader<'a> {
     client: &'a Arc<Client>,
     /// Put back when the reader is dropped.
     receiver: Option<Receiver>,
+    /// As well.
+    spare: Spare,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(pipeline: &'a Arc<Pipeline>, client: &'a Arc<Client>, receiver: Receiver) -> Self {
-        Self { pipeline, client, receiver: Some(receiver) }
+        Self { pipeline, client, receiver: Some(receiver), spare: Spare::default() }
     }
 
     /// Takes in what comes until `done`, or until nothing has come at the deadline, or the connection breaks. What has come already is taken in in any case.
     pub(super) fn read_until(mut self, deadline: Option<Instant>, mut done: impl FnMut(&mut State) -> bool) {
-        let mut wait = self.pipeline.state().wait.clone();
+        let mut wait = {
+            let mut state = self.pipeline.state();
+            self.spare = std::mem::take(&mut state.spare);
+            state.wait.clone()
+        };
         if let Some(receiver) = &mut self.receiver {
             receiver.tell(Hints::of_client());
             // What was sent ahead has had its time; the others have theirs while it is answered.
             wait.give_way(receiver.hints());
         }
         loop {
-            let (frames, end) = self.frames();
-            let idle = frames.is_empty();
-            let replies: Result<Vec<_>> = frames.into_iter().map(|frame| self.client.read(frame)).collect();
-            let mut aftermath = Aftermath::default();
-            let (broken, finished) = match replies {
-                Ok(replies) => {
-                    let mut state = self.pipeline.state();
-                    state.wait.clone_from(&wait);
-                    for (head, returned) in replies {
-                        state.take_in(&head, returned, &mut aftermath);
-                    }
-                    state.flush();
-                    if state.backlog() <= ROOM / 2 {
-                        let State { crowd, .. } = &mut *state;
-                        aftermath.threads.append(crowd);
-                    }
-                    (None, done(&mut state) || state.broken.is_some())
+            let (broken, end) = self.replies();
+            let Spare { replies, aftermath, .. } = &mut self.spare;
+            let idle = replies.is_empty();
+            let finished = if broken.is_none() {
+                let mut state = self.pipeline.state();
+                state.wait.clone_from(&wait);
+                for (head, returned) in replies.drain(..) {
+                    state.take_in(&head, returned, aftermath);
                 }
-                Err(error) => (Some(error), false),
+                state.flush();
+                if state.backlog() <= ROOM / 2 {
+                    let State { crowd, .. } = &mut *state;
+                    aftermath.threads.append(crowd);
+                }
+                done(&mut state) || state.broken.is_some()
+            } else {
+                false
             };
             aftermath.settle();
             if let Some(error) = broken.or_else(|| end.map(|end| self.broken(&end))) {
@@ -85,27 +89,30 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What has arrived, and whether the connection has ended behind it.
-    fn frames(&mut self) -> (Vec<Vec<u8>>, Option<TransportError>) {
-        let mut frames = Vec::new();
-        let Some(receiver) = &mut self.receiver else { return (frames, None) };
+    /// Reads what has arrived; with what is wrong with it, and whether the connection has ended behind it.
+    fn replies(&mut self) -> (Option<Error>, Option<TransportError>) {
+        let Some(receiver) = &mut self.receiver else { return (None, None) };
+        let Spare { frame, replies, .. } = &mut self.spare;
         loop {
-            match receiver.next() {
-                Ok(Some(frame)) => match LinkNotice::read(&frame) {
-                    None => frames.push(frame),
+            match receiver.read(frame) {
+                Ok(true) => match LinkNotice::read(frame) {
+                    None => match self.client.read(frame) {
+                        Ok(reply) => replies.push(reply),
+                        Err(error) => return (Some(error), None),
+                    },
                     Some(notice) => {
                         if let Some(line) = &mut self.pipeline.state().line
                             && let Err(error) = line.upgrade.heed(notice, receiver, &mut line.sender)
                         {
-                            return (frames, Some(error));
+                            return (None, Some(error));
                         }
                     }
                 },
-                Ok(None) => return (frames, None),
-                Err(error) => return (frames, Some(error)),
+                Ok(false) => return (None, None),
+                Err(error) => return (None, Some(error)),
             }
-            if frames.len() == MOST || !receiver.is_ready() {
-                return (frames, None);
+            if replies.len() == MOST || !receiver.is_ready() {
+                return (None, None);
             }
         }
     }
@@ -168,6 +175,7 @@ impl Drop for Reader<'_> {
         let errand = {
             let mut state = self.pipeline.state();
             state.receiver = self.receiver.take();
+            state.spare = std::mem::take(&mut self.spare);
             state.errand()
         };
         self.pipeline.run(errand, self.client);
