@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | look | the caller of [`Wait`] looks | something is there |
 //! | pause | `pause`, once; the clock is looked at only after the first [`Pace::glances`] | [`Pace::pause`] is over; never on the other side's processor |
-//! | yield | `sched_yield` | [`Pace::linger`] is over, or as many were done as [`Pace::crowded_yields`] where there are more processes than processors |
+//! | yield | `sched_yield` | [`Pace::linger`] is over, or as many were done as [`Pace::crowded_yields`] where there are more processes than processors; never beside strangers |
 //! | park | the caller sleeps | it is woken |
 //!
 //! Where there are more processes than processors, clients take turns: the one whose turn it is calls and pauses as if it were alone with the server, and only the
@@ -17,8 +17,11 @@
 //! Two who wait for each other on *one* processor while others are to be had pay two changes of processes for each call. The system does not see that: each of them is idle half of the time, and
 //! neither waits for a processor. So after [`Pace::together`] such waits in a row one of them leaves: once, and free to be put back.
 //!
-//! Strangers who keep the processors busy turn each yield into milliseconds. After one that took longer than [`Pace::slow_yield`] and brought nothing,
-//! pausing takes the place of yielding for a while that doubles from [`Pace::rest`] to [`Pace::longest_rest`]. (Among clients that take turns a long yield is no sign of strangers.)
+//! Beside *strangers* who want the processors all the time, a yield is the worst that can be done: the system takes it for the rest of a time slice given up, and gives a whole one, some milliseconds,
+//! to each of them. A sleeper, in contrast, keeps its claim, and takes the processor from them as soon as it is woken. So after a yield that took longer than [`Pace::slow_yield`] (among clients that take
+//! turns, than that and a round of turns) nothing is yielded for a while, which doubles from [`Pace::rest`] to [`Pace::longest_rest`]: who waits apart from the other side pauses until
+//! [`Pace::linger`] is over and then parks, who waits on the other's processor parks at once, and no turn is ended but by the system. Both sides then run at full speed while both have a processor, and
+//! while one has none the other one sleeps, and saves up its claim for when it is back.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +54,7 @@ pub struct Pace {
     pub crowded_yields: u32,
     /// A yield that takes longer has given the processor to a stranger.
     pub slow_yield: Duration,
-    /// For how long pausing takes the place of yielding after the first such.
+    /// For how long nothing is yielded after the first such.
     pub rest: Duration,
     /// And at most.
     pub longest_rest: Duration,
@@ -110,8 +113,6 @@ pub struct Wait {
     since: Option<Instant>,
     /// How many yields this wait has had.
     yields: u32,
-    /// When the last yield of this wait began.
-    yielded: Option<Instant>,
     /// Until when no more yields are done, and how long that was made.
     rests: Option<(Instant, Duration)>,
     /// How many waits in a row began on the other side's processor, and when this side last left it.
@@ -129,7 +130,6 @@ impl Wait {
             glances: 0,
             since: None,
             yields: 0,
-            yielded: None,
             rests: None,
             together: 0,
             left: None,
@@ -151,7 +151,6 @@ impl Wait {
         self.glances = 0;
         self.since = None;
         self.yields = 0;
-        self.yielded = None;
     }
 
     /// Nothing was there at the last look: waits for a moment. False when it is time to sleep.
@@ -185,39 +184,61 @@ impl Wait {
         {
             self.is_together(peer, now);
         }
-        let since = *self.since.get_or_insert(now);
+        let waited = now - *self.since.get_or_insert(now);
         let crowd = peer.map(|peer| peer.active).filter(|&active| is_crowd(active));
-        if self.yielded.take().is_some_and(|yielded| now - yielded > self.pace.slow_yield) && crowd.is_none() {
-            let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
-            let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
-            self.rests = Some((now + rest, rest));
-            // The stranger's time is not this wait's.
-            self.since = Some(now);
+        let apart = peer.is_some_and(|peer| peer.cpu != cpu::current());
+        if self.rests(now) {
+            if apart && waited < self.pace.linger {
+                (0..4).for_each(|_| std::hint::spin_loop());
+                return true;
+            }
+            return false;
         }
-        let waited = now - self.since.unwrap_or(since);
         if waited >= self.pace.linger && crowd.is_none() || crowd.is_some() && self.yields >= self.pace.crowded_yields {
             return false;
         }
-        let rests = match self.rests {
-            Some((until, _)) if now < until => crowd.is_none(),
+        if apart && waited < self.pace.pause {
+            (0..4).for_each(|_| std::hint::spin_loop());
+        } else {
+            self.yields(crowd, now);
+        }
+        true
+    }
+
+    /// Gives the processor to whoever wants it; returns when it is back.
+    fn yields(&mut self, crowd: Option<u32>, now: Instant) -> Instant {
+        self.yields += 1;
+        std::thread::yield_now();
+        // What the other side did meanwhile is no reason not to look: among strangers it has always done something.
+        let after = Instant::now();
+        self.learns(crowd, after.saturating_duration_since(now), after);
+        after
+    }
+
+    /// Learns from how long a yield took who has had the processor.
+    fn learns(&mut self, crowd: Option<u32>, took: Duration, after: Instant) {
+        // Among those who take turns a yield takes a round of them.
+        let round = crowd.map_or(Duration::ZERO, |active| self.pace.turn(active) * active);
+        if took > self.pace.slow_yield + round {
+            let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
+            let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
+            self.rests = Some((after + rest, rest));
+            // The stranger's time is not this wait's.
+            self.since = Some(after);
+        }
+    }
+
+    /// Whether nothing is yielded at present, since strangers would get it.
+    fn rests(&mut self, now: Instant) -> bool {
+        match self.rests {
+            Some((until, _)) if now < until => true,
             // A quiet time as long as the rest was: the strangers are gone.
             Some((until, rest)) if now - until > rest => {
                 self.rests = None;
                 false
             }
             _ => false,
-        };
-        if rests && waited >= self.pace.linger {
-            return false;
         }
-        if (rests || waited < self.pace.pause) && peer.is_some_and(|peer| peer.cpu != cpu::current()) {
-            (0..4).for_each(|_| std::hint::spin_loop());
-        } else {
-            self.yields += 1;
-            self.yielded = Some(now);
-            std::thread::yield_now();
-        }
-        true
     }
 
     /// A wait begins on the other side's processor.
@@ -225,7 +246,7 @@ impl Wait {
         self.together += 1;
         let patience = if is_crowd(peer.active) { self.pace.crowded_together } else { self.pace.together };
         let stays = self.left.is_some_and(|left| now - left < self.pace.stay);
-        if patience > 0 && self.together >= patience && !stays && self.rests.is_none() {
+        if patience > 0 && self.together >= patience && !stays {
             self.together = 0;
             self.left = Some(now);
             cpu::leave();
@@ -243,8 +264,8 @@ impl Wait {
     fn give_way_at(&mut self, active: u32, now: Instant) {
         let since = *self.gave_way.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.pace.turn(active) {
-            std::thread::yield_now();
-            self.gave_way = Some(Instant::now());
+            let after = if self.rests(now) { now } else { self.yields(Some(active), now) };
+            self.gave_way = Some(after);
         }
     }
 }
@@ -309,19 +330,56 @@ mod tests {
     fn a_slow_yield_is_followed_by_rests_that_double_up_to_a_limit() {
         let mut wait = Wait::new(WaitPolicy::Balanced);
         let pace = wait.pace;
-        let mut last = Duration::ZERO;
+        let (mut now, mut last) = (Instant::now(), Duration::ZERO);
+        assert!(!wait.rests(now));
         for _ in 0..10 {
-            wait.over();
-            wait.yielded = Instant::now().checked_sub(pace.slow_yield * 2);
-            assert!(wait.goes_on_at(elsewhere(0), Instant::now()));
+            wait.learns(None, pace.slow_yield * 2, now);
             let rest = wait.rests.expect("a rest").1;
             assert_eq!(rest, (last * 2).clamp(pace.rest, pace.longest_rest));
+            assert!(wait.rests(now + rest / 2));
+            now += rest + rest / 2;
+            assert!(!wait.rests(now), "it is tried again");
             last = rest;
         }
         assert_eq!(last, pace.longest_rest);
-        let yields = wait.yields;
-        while wait.goes_on(elsewhere(0)) {}
-        assert!(wait.yields <= yields + 1, "a resting side yields only where it would poll on the other's processor");
+        assert!(!wait.rests(now + last * 2) && wait.rests.is_none(), "a quiet time forgets the strangers");
+        wait.learns(None, pace.slow_yield / 2, now);
+        assert!(!wait.rests(now));
+    }
+
+    #[test]
+    fn a_round_of_turns_is_no_sign_of_strangers() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let now = Instant::now();
+        for active in [8, 32, 128] {
+            let round = wait.pace.turn(active) * active;
+            wait.learns(Some(active), wait.pace.slow_yield + round, now);
+            assert!(!wait.rests(now), "{active}");
+        }
+        wait.learns(Some(8), Duration::from_millis(4), now);
+        assert!(wait.rests(now));
+    }
+
+    /// Two busy strangers cut a million calls a second to a few hundred: each wait yielded, and each yield gave a whole time slice to each of them; a yield whose end found the
+    /// answer was not looked at, and among more clients than processors none was.
+    #[test]
+    fn beside_strangers_nothing_is_yielded() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        wait.learns(None, Duration::from_millis(4), Instant::now());
+        wait.rests = wait.rests.map(|(until, rest)| (until + Duration::from_secs(60), rest));
+        let here = || Some(Hints { cpu: cpu::current(), active: 1 });
+        for _ in 0..3 {
+            wait.over();
+            // Wherever this thread is moved to meanwhile, it parks in the end.
+            while wait.goes_on(elsewhere(1)) {}
+            wait.over();
+            while wait.goes_on(here()) {}
+            wait.over();
+            assert!(!wait.goes_on(None), "nothing is known of the other side: it is not waited for");
+            wait.give_way_at(1_000, Instant::now());
+            wait.give_way_at(1_000, Instant::now() + Duration::from_millis(1));
+            assert_eq!(wait.yields, 0);
+        }
     }
 
     #[test]
