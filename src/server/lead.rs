@@ -37,6 +37,8 @@ use crate::transport::{Glance, Hints, TransportError, Wait, WaitPolicy};
 
 /// How long a connection with shared memory is polled after its last call: polling it costs some nanoseconds, ringing its doorbell microseconds.
 const COLD: Duration = Duration::from_millis(1);
+/// And for how many rounds of turns at least, where its client has to wait for one.
+const ROUNDS: u32 = 3;
 /// How often the sockets are looked at beside polling, while nothing comes by them.
 const SOCKETS: Duration = Duration::from_micros(50);
 /// How long an idle leader keeps memory for large frames, in milliseconds: having it taken from the system again costs more than copying into it.
@@ -534,11 +536,12 @@ impl Lead {
 
     /// Leaves those to their doorbells that have had no frame for a while.
     fn cool(&mut self, now: Instant, core: &Core) {
+        let cold = COLD.max(self.wait.round(self.active()) * ROUNDS);
         self.rings.retain_mut(|ring| {
             if std::mem::take(&mut ring.hit) {
                 ring.last = now;
             }
-            now.saturating_duration_since(ring.last) < COLD || !ring.settle(core)
+            now.saturating_duration_since(ring.last) < cold || !ring.settle(core)
         });
     }
 

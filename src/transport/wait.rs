@@ -19,9 +19,9 @@
 //!
 //! Beside *strangers* who want the processors all the time, a yield is the worst that can be done: the system takes it for the rest of a time slice given up, and gives a whole one, some milliseconds,
 //! to each of them. A sleeper, in contrast, keeps its claim, and takes the processor from them as soon as it is woken. So after a yield that took longer than [`Pace::slow_yield`] (among clients that take
-//! turns, than that and a round of turns) nothing is yielded for a while, which doubles from [`Pace::rest`] to [`Pace::longest_rest`]: who waits apart from the other side pauses until
-//! [`Pace::linger`] is over and then parks, who waits on the other's processor parks at once, and no turn is ended but by the system. Both sides then run at full speed while both have a processor, and
-//! while one has none the other one sleeps, and saves up its claim for when it is back.
+//! turns: after [some](Pace::crowded_signs) in a row that took longer than that and a round of turns) nothing is yielded for a while, which doubles from [`Pace::rest`] to [`Pace::longest_rest`]:
+//! who waits apart from the other side pauses until [`Pace::linger`] is over and then parks, who waits on the other's processor parks at once, and who has had its turn sleeps for the others' turns.
+//! Both sides then run at full speed while both have a processor, and while one has none the other one sleeps, and saves up its claim for when it is back.
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub struct Pace {
     pub crowded_yields: u32,
     /// A yield that takes longer has given the processor to a stranger.
     pub slow_yield: Duration,
+    /// After how many such yields in a row strangers are believed in among clients that take turns, one of whom may just have begun, or been held up.
+    pub crowded_signs: u32,
     /// For how long nothing is yielded after the first such.
     pub rest: Duration,
     /// And at most.
@@ -79,6 +81,7 @@ impl WaitPolicy {
             linger: micros(50),
             crowded_yields: 64,
             slow_yield: micros(2_000),
+            crowded_signs: 3,
             rest: micros(20_000),
             longest_rest: micros(1_000_000),
             together: 16,
@@ -115,6 +118,8 @@ pub struct Wait {
     yields: u32,
     /// Until when no more yields are done, and how long that was made.
     rests: Option<(Instant, Duration)>,
+    /// How many yields in a row were slow.
+    slow: u32,
     /// How many waits in a row began on the other side's processor, and when this side last left it.
     together: u32,
     left: Option<Instant>,
@@ -131,6 +136,7 @@ impl Wait {
             since: None,
             yields: 0,
             rests: None,
+            slow: 0,
             together: 0,
             left: None,
             gave_way: None,
@@ -218,13 +224,18 @@ impl Wait {
     /// Learns from how long a yield took who has had the processor.
     fn learns(&mut self, crowd: Option<u32>, took: Duration, after: Instant) {
         // Among those who take turns a yield takes a round of them.
-        let round = crowd.map_or(Duration::ZERO, |active| self.pace.turn(active) * active);
-        if took > self.pace.slow_yield + round {
+        let round = crowd.map_or(Duration::ZERO, |active| self.round(active));
+        if took <= self.pace.slow_yield + round {
+            self.slow = 0;
+            return;
+        }
+        self.slow += 1;
+        // The stranger's time is not this wait's.
+        self.since = Some(after);
+        if crowd.is_none() || self.rests.is_some() || self.slow >= self.pace.crowded_signs {
             let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
             let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
             self.rests = Some((after + rest, rest));
-            // The stranger's time is not this wait's.
-            self.since = Some(after);
         }
     }
 
@@ -261,10 +272,20 @@ impl Wait {
         }
     }
 
+    /// How long it takes until so many clients have had a turn each.
+    pub fn round(&self, active: u32) -> Duration {
+        self.pace.turn(active) * active
+    }
+
     fn give_way_at(&mut self, active: u32, now: Instant) {
         let since = *self.gave_way.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.pace.turn(active) {
-            let after = if self.rests(now) { now } else { self.yields(Some(active), now) };
+            let after = if self.rests(now) {
+                std::thread::sleep(self.pace.turn(active) * active.saturating_sub(1));
+                Instant::now()
+            } else {
+                self.yields(Some(active), now)
+            };
             self.gave_way = Some(after);
         }
     }
@@ -304,7 +325,8 @@ mod tests {
                     while wait.goes_on(peer) {
                         looks += 1;
                     }
-                    assert!(looks > 0, "{policy:?} sleeps without looking");
+                    // Who has met strangers (on a busy machine the others' tests) sleeps at once.
+                    assert!(looks > 0 || wait.rests.is_some(), "{policy:?} sleeps without looking");
                     wait.over();
                 }
             }
@@ -356,8 +378,16 @@ mod tests {
             wait.learns(Some(active), wait.pace.slow_yield + round, now);
             assert!(!wait.rests(now), "{active}");
         }
-        wait.learns(Some(8), Duration::from_millis(4), now);
+        let slow = Duration::from_millis(4);
+        for _ in 1..wait.pace.crowded_signs {
+            wait.learns(Some(8), slow, now);
+        }
+        assert!(!wait.rests(now), "one of the others may have been held up");
+        wait.learns(Some(8), slow, now);
         assert!(wait.rests(now));
+        let later = now + wait.pace.rest;
+        wait.learns(Some(8), slow, later);
+        assert!(wait.rests(later), "who knows them believes the first sign");
     }
 
     /// Two busy strangers cut a million calls a second to a few hundred: each wait yielded, and each yield gave a whole time slice to each of them; a yield whose end found the
