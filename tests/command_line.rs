@@ -1,6 +1,7 @@
 //! The program `multiproc`, as a person or a script uses it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
 
 use multiproc::SyncManager;
@@ -101,6 +102,66 @@ fn memory_of_large_values_is_kept_while_they_come_and_given_back_then() {
     }
 }
 
+/// The file of a server's own key is for its user, as long as the server lives, and the key is nowhere else.
+#[test]
+fn a_server_without_a_key_makes_one_and_tells_its_file() {
+    let address = format!("unix:@multiproc-cli-{}-fresh", std::process::id());
+    let mut keys = Vec::new();
+    for signal in [Some(Signal::SIGTERM), None] {
+        let mut command = program(&["serve", "--address", &address]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), address);
+        let path = std::path::PathBuf::from(lines.next().unwrap().unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let key = std::fs::read_to_string(&path).unwrap();
+        assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let manager = SyncManager::builder().address(address.as_str()).authkey(key.as_str()).connect().unwrap();
+        drop(ListProxy::<u32>::from_iter(&manager, [1]).unwrap());
+        drop(manager);
+        let ask = |command: &str| {
+            let arguments = [command, "--address", &address, "--authkey-file", path.to_str().unwrap()];
+            program(&arguments).output().unwrap()
+        };
+        assert!(ask("ping").status.success());
+        match signal {
+            Some(signal) => kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap(),
+            None => assert!(ask("shutdown").status.success()),
+        }
+        assert!(child.wait().unwrap().success());
+        assert!(!path.exists());
+        let rest: String = lines.map(Result::unwrap).collect();
+        let mut told = String::new();
+        child.stderr.unwrap().read_to_string(&mut told).unwrap();
+        assert!(!rest.contains(&key) && !told.contains(&key), "{rest}{told}");
+        keys.push(key);
+    }
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_told_and_waited_for_no_longer() {
+    let served = Served::start("stopped");
+    kill(Pid::from_raw(served.child.id().cast_signed()), Signal::SIGSTOP).unwrap();
+    for command in ["ping", "objects", "stats"] {
+        let interval: &[_] = if command == "stats" { &["--interval", "0"] } else { &[] };
+        let output = served.ask(&[&[command, "--timeout", "0.3"], interval].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("does not answer within 300ms"), "{output:?}");
+    }
+}
+
+/// `multiproc objects | head -n 1` ended with a panic's words.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let served = Served::start("pipes");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = program(&["ping", "--address", &served.address, "--authkey-hex", KEY]);
+    let output = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
 #[test]
 fn a_signal_ends_a_server_in_order() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
@@ -122,6 +183,10 @@ fn what_makes_no_sense_is_said_so() {
         &["ping", "--address", "unix:@x", "--authkey-env", "NO_SUCH_VARIABLE"],
         &["ping", "--address", "unix:@x", "--authkey-file", "/no/such/file"],
         &["ping", "--address", "unix:@x"],
+        &["ping", "--address", "unix:@x", "--authkey-hex", "00", "--timeout", "-1"],
+        &["stats", "--address", "unix:@x", "--authkey-hex", "00", "--interval", "soon"],
+        &["serve"],
+        &["serve", "--address", "unix:@x", "--authkey-hex", "00", "--authkey-env", "HOME"],
         &["ping", "--address", "unix:@x", "--authkey-hex", "00", "--authkey-env", "HOME"],
         &["serve", "--address", "unix:@x", "--authkey-hex", "00", "--python", "3.7"],
     ] {

@@ -1,13 +1,14 @@
 """The same Python clients on CPython's own server and on multiproc's: calls a second, latency, many clients, large values, and what they cost the server.
 
     cargo build --release --features cli,python
-    python3 benches/python/managers.py [seconds for each row]
+    python3 benches/python/managers.py [--seconds S] [WORD …]
 
-Each row runs on both servers in turn, several times, and shows the best of each (the machine's other work only ever slows); the last column is ours to CPython's, better than 1 where ours is.
+Each row runs on both servers in turn, several times, and shows the best of each (the machine's other work only ever slows); a ratio is ours to CPython's, better than 1 where ours is.
 Latencies are those of single calls as the clients see them. The servers' memory is looked at when everything has been let go of, and the 10 s are over for which ours keeps what may be on its way.
-Exit status 1 if ours loses a row.
+With words, only the rows in whose names one of them occurs. The last line says which rows ours loses; exit status 1 if there is any.
 """
 
+import argparse
 import multiprocessing
 import os
 import pathlib
@@ -166,47 +167,75 @@ ROWS = [
     ("dict.get, 1 client", get, 1),
     ("dict.get, 2 clients", get, 2),
     ("dict.get, 8 clients", get, 8),
+    ("dict.get, 32 clients", get, 32),
     ("list.append, 1 client", append, 1),
     ("put + get, 8 clients", queue, 8),
+    ("put + get, 32 clients", queue, 32),
     ("create + drop, 1 client", create, 1),
     ("a structured value, 1 client", structured, 1),
+    ("a structured value, 8 clients", structured, 8),
     ("16 MiB set and get, 1 client", large, 1),
 ]
+LATENCIES = [("latency, 1 client", 1), ("latency, 8 clients", 8), ("latency, 32 clients", 32)]
+MEMORY = "memory after all, MiB", "memory at most, MiB"
+
+
+class Table:
+    """Rows of pairs, theirs and ours, with their ratios."""
+
+    def __init__(self):
+        self.lost = []
+
+    def head(self, *columns):
+        print("\n" + " " * 30 + "".join(f" {'CPython ' + column:>18} {'ours':>10} {'ratio':>7}" for column in columns))
+
+    def row(self, name, *pairs):
+        """Each pair with a sign: whether more is better."""
+        ratios = [(our / max(their, 1e-9) if more else their / max(our, 1e-9)) for their, our, more in pairs]
+        print(f"{name:30}" + "".join(f" {their:18,.1f} {our:10,.1f} {ratio:7.2f}" for (their, our, _), ratio in zip(pairs, ratios)), flush=True)
+        if min(ratios) < 1:
+            self.lost.append(f"{name} ({min(ratios):.2f})")
+
+
+def turns(servers, scenario, clients, seconds, better):
+    """The best of several turns, for each server."""
+    best = [None] * len(servers)
+    for _ in range(TURNS):
+        for place, server in enumerate(servers):
+            one = run(server, scenario, clients, seconds)
+            best[place] = one if best[place] is None else tuple(choose(*both) for choose, both in zip(better, zip(best[place], one)))
+    return best
 
 
 def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    lost = False
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a turn of a row takes")
+    parser.add_argument("words", nargs="*", help="parts of the names of rows")
+    arguments = parser.parse_args()
+
+    def wanted(name):
+        return not arguments.words or any(word in name for word in arguments.words)
+
+    table, seconds = Table(), arguments.seconds
     with tempfile.TemporaryDirectory(prefix="multiproc-bench-") as directory:
         servers = [cpython(f"{directory}/cpython"), ours(f"{directory}/ours")]
-        print(f"{'':30} {'CPython calls/s':>16} {'ours':>10} {'ratio':>7} {'CPython CPU s/M':>16} {'ours':>8} {'ratio':>7}")
-        for name, scenario, clients in ROWS:
-            best = [(0.0, float("inf"))] * 2
-            for _ in range(TURNS):
-                for place, server in enumerate(servers):
-                    rate, cost = run(server, scenario, clients, seconds)
-                    best[place] = max(best[place][0], rate), min(best[place][1], cost)
-            (theirs, their_cost), (our, our_cost) = best
-            faster, cheaper = our / theirs, their_cost / max(our_cost, 1e-9)
-            lost |= faster < 1 or cheaper < 1
-            print(f"{name:30} {theirs:16,.0f} {our:10,.0f} {faster:7.2f} {their_cost:16.1f} {our_cost:8.1f} {cheaper:7.2f}", flush=True)
-        print(f"\n{'':30} {'CPython p50 us':>16} {'ours':>10} {'ratio':>7} {'CPython p99 us':>16} {'ours':>8} {'ratio':>7}")
-        for clients in [1, 8]:
-            best = [(float("inf"), float("inf"))] * 2
-            for _ in range(TURNS):
-                for place, server in enumerate(servers):
-                    best[place] = tuple(map(min, best[place], run(server, latency, clients, seconds)))
-            (theirs, their_tail), (our, our_tail) = best
-            lost |= our > theirs or our_tail > their_tail
-            name = f"dict.get, {clients} client{'s' * (clients > 1)}"
-            print(f"{name:30} {theirs:16.1f} {our:10.1f} {theirs / our:7.2f} {their_tail:16.1f} {our_tail:8.1f} {their_tail / our_tail:7.2f}", flush=True)
-        time.sleep(GRACE + 2)
-        sizes = [server.rss() for server in servers]
-        lost |= sizes[1] > sizes[0]
-        print(f"\nserver's memory after all: CPython {sizes[0]:.0f} MiB, ours {sizes[1]:.0f} MiB; at most: CPython {servers[0].peak():.0f} MiB, ours {servers[1].peak():.0f} MiB")
+        table.head("calls/s", "CPU s/M")
+        for name, scenario, clients in filter(lambda row: wanted(row[0]), ROWS):
+            (theirs, their_cost), (our, our_cost) = turns(servers, scenario, clients, seconds, (max, min))
+            table.row(name, (theirs, our, True), (their_cost, our_cost, False))
+        table.head("p50 us", "p99 us")
+        for name, clients in filter(lambda row: wanted(row[0]), LATENCIES):
+            (theirs, their_tail), (our, our_tail) = turns(servers, latency, clients, seconds, (min, min))
+            table.row(name, (theirs, our, False), (their_tail, our_tail, False))
+        if any(map(wanted, MEMORY)):
+            time.sleep(GRACE + 2)
+            table.head("MiB")
+            table.row(MEMORY[0], (servers[0].rss(), servers[1].rss(), False))
+            table.row(MEMORY[1], (servers[0].peak(), servers[1].peak(), False))
         for server in servers:
             server.stop()
-    sys.exit(lost)
+    print("\nlost: " + (", ".join(table.lost) or "none"))
+    sys.exit(bool(table.lost))
 
 
 main()

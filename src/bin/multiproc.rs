@@ -1,16 +1,21 @@
 //! The command line: a server of the shared types for whoever has the key, and a look at one that runs.
 //!
-//! Exit codes: 0 for success; 1 where the server could not do it or can't be reached; 2 for arguments that make no sense.
+//! Exit codes: 0 for success; 1 where the server could not do it, can't be reached or does not answer; 2 for arguments that make no sense.
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Command as Syntax, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use multiproc::{Address, Authkey, BaseManager, Builder, ServerStats, SyncManager};
 use nix::sys::signal::{SigSet, Signal};
+use tempfile::NamedTempFile;
+
+/// How much longer the end of a server may take than an answer.
+const ENDING: Duration = Duration::from_secs(20);
 
 /// Shared objects in a server process, worked on from every other process.
 #[derive(Parser)]
@@ -20,8 +25,12 @@ use nix::sys::signal::{SigSet, Signal};
     about,
     long_about = None,
     after_help = "\
+EXIT STATUS:
+  0 for success; 1 where the server can't do it, can't be reached or does not answer; 2 for arguments that make no sense
+
 EXAMPLES:
-  head -c 32 /dev/urandom > key && chmod 600 key
+  multiproc serve --address unix:/tmp/shared --python       # its second line tells the file with its key
+  head -c 32 /dev/urandom > key && chmod 600 key            # or a key that is there before
   multiproc serve --address unix:/tmp/shared --authkey-file key --python
   multiproc stats --address unix:/tmp/shared --authkey-file key
   multiproc shutdown --address unix:/tmp/shared --authkey-file key"
@@ -36,6 +45,9 @@ enum Command {
     /// Run a server of all shared types until SIGTERM, SIGINT or a client's shutdown.
     ///
     /// Its first line of output is the address at which clients reach it, printed when they can.
+    ///
+    /// Without a key it makes a fresh one, which its second line of output tells the file of: for `--authkey-file`, readable by this user only, and removed at the server's end (but not where it is killed by SIGKILL). The key
+    /// itself is never printed.
     Serve(Serve),
     /// See whether a server answers, and how fast.
     Ping(Target),
@@ -54,8 +66,11 @@ enum Command {
 
 #[derive(Args)]
 struct Serve {
+    /// Where to serve: `unix:/path/to/socket`, `unix:@name` (no file), `tcp:host:port` (port 0 for any).
+    #[arg(long, value_name = "ADDRESS")]
+    address: Address,
     #[command(flatten)]
-    target: Target,
+    key: Key,
     /// Let CPython's clients in; with a version, be like that Python's server where versions differ.
     #[arg(long, value_name = "3.8 … 3.14", num_args = 0..=1, default_missing_value = "", value_parser = python)]
     python: Option<Python>,
@@ -69,8 +84,8 @@ struct Stats {
     #[arg(long)]
     json: bool,
     /// Over how long the calls are counted.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    interval: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    interval: Duration,
 }
 
 #[derive(Args)]
@@ -89,9 +104,12 @@ struct Target {
     address: Address,
     #[command(flatten)]
     key: Key,
+    /// How long to wait for a server that does not answer.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
 }
 
-/// The key that both sides must know.
+/// The key that both sides must know. Only who serves can do without: `syntax`.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Key {
@@ -112,6 +130,17 @@ struct Python {
     minor: Option<u8>,
 }
 
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// What the arguments may be.
+fn syntax() -> Syntax {
+    let key_is_optional = |serve: Syntax| serve.mut_group("Key", |key| key.required(false));
+    Cli::command().mut_subcommand("serve", key_is_optional)
+}
+
 fn python(text: &str) -> Result<Python, String> {
     if text.is_empty() {
         return Ok(Python { minor: None });
@@ -120,31 +149,39 @@ fn python(text: &str) -> Result<Python, String> {
     minor.map(|minor| Python { minor: Some(minor) }).ok_or_else(|| "known are 3.8 to 3.14".to_owned())
 }
 
-/// What a person is told instead of a result.
+/// What a person is told instead of a result; nothing where nobody listens any more.
 struct Failure {
-    text: String,
+    text: Option<String>,
     code: u8,
 }
 
 impl Failure {
     fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 2 }
+        Self { text: Some(text.into()), code: 2 }
     }
 }
 
 impl From<multiproc::Error> for Failure {
     fn from(error: multiproc::Error) -> Self {
-        Self { text: error.to_string(), code: 1 }
+        Self { text: Some(error.to_string()), code: 1 }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self { text: error.to_string(), code: 1 }
+        match error.kind() {
+            // A reader that has seen enough.
+            ErrorKind::BrokenPipe => Self { text: None, code: 0 },
+            _ => Self { text: Some(error.to_string()), code: 1 },
+        }
     }
 }
 
 impl Key {
+    fn is_missing(&self) -> bool {
+        self.authkey_file.is_none() && self.authkey_hex.is_none() && self.authkey_env.is_none()
+    }
+
     fn read(&self) -> Result<Authkey, Failure> {
         let key = match (&self.authkey_file, &self.authkey_hex, &self.authkey_env) {
             (Some(file), ..) => {
@@ -168,7 +205,14 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Target {
-    fn connect(&self) -> Result<BaseManager, Failure> {
+    /// Connects. A server that says nothing from here on, for as long as it is given and `longer`, is the end of this program.
+    fn connect(&self, longer: Duration) -> Result<BaseManager, Failure> {
+        let (address, timeout) = (self.address.to_string(), self.timeout);
+        std::thread::spawn(move || {
+            std::thread::sleep(timeout.saturating_add(longer));
+            eprintln!("multiproc: {address} does not answer within {timeout:?}");
+            std::process::exit(1);
+        });
         Ok(BaseManager::builder().address(&self.address).authkey(self.key.read()?).connect()?)
     }
 }
@@ -180,7 +224,12 @@ fn serve(serve: &Serve) -> Result<(), Failure> {
     ending.add(Signal::SIGINT);
     ending.thread_block().map_err(std::io::Error::from)?;
 
-    let builder = SyncManager::builder().address(&serve.target.address).authkey(serve.target.key.read()?);
+    let fresh = serve.key.is_missing().then(fresh_key).transpose()?;
+    let key = match &fresh {
+        Some((key, _)) => key.clone(),
+        None => serve.key.read()?,
+    };
+    let builder = SyncManager::builder().address(&serve.address).authkey(key);
     let server = allow(builder, serve.python)?.server()?;
     let stop = server.stop_handle();
     std::thread::spawn(move || {
@@ -188,10 +237,35 @@ fn serve(serve: &Serve) -> Result<(), Failure> {
         let _ = ending.wait();
         stop.stop();
     });
+    let told = print(server.address()).and_then(|()| match &fresh {
+        Some((_, file)) => print(file.path().display()),
+        None => Ok(()),
+    });
+    match told {
+        // Nobody needs to listen to a server.
+        Ok(()) | Err(Failure { text: None, .. }) => Ok(server.serve_forever()?),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A key that nobody else knows, and the file that it is in for as long as that is held: readable by this user only, as all temporary files are.
+fn fresh_key() -> Result<(Authkey, NamedTempFile), Failure> {
+    let failed = |error: &dyn Display| Failure { text: Some(format!("making a key: {error}")), code: 1 };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
+    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file =
+        tempfile::Builder::new().prefix("multiproc-").suffix(".key").tempfile().map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    let key = Authkey::try_from(text.into_bytes()).map_err(|error| failed(&error))?;
+    Ok((key, file))
+}
+
+/// Prints a line.
+fn print(line: impl Display) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    writeln!(out, "{}", server.address())?;
-    out.flush()?;
-    Ok(server.serve_forever()?)
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
 }
 
 #[cfg(feature = "python")]
@@ -214,43 +288,45 @@ fn allow(builder: Builder<SyncManager>, python: Option<Python>) -> Result<Builde
 }
 
 fn ping(target: &Target) -> Result<(), Failure> {
-    let manager = target.connect()?;
+    let manager = target.connect(Duration::ZERO)?;
     let begin = Instant::now();
     manager.ping()?;
-    println!("{} answers in {:?}", target.address, begin.elapsed());
-    Ok(())
+    print(format_args!("{} answers in {:?}", target.address, begin.elapsed()))
 }
 
 fn stats(stats: &Stats) -> Result<(), Failure> {
-    let interval = Duration::try_from_secs_f64(stats.interval).map_err(|error| Failure::usage(error.to_string()))?;
-    let manager = stats.target.connect()?;
+    let manager = stats.target.connect(stats.interval)?;
     let (before, begin) = (manager.stats()?, Instant::now());
-    std::thread::sleep(interval);
+    std::thread::sleep(stats.interval);
     let (after, passed) = (manager.stats()?, begin.elapsed().as_secs_f64());
     // The second question is no call of anybody's.
     let rate = after.calls.saturating_sub(before.calls + 1) as f64 / passed;
     let ServerStats { objects, clients, connections, calls, uptime, .. } = after;
     let uptime = uptime.as_secs_f64();
     if stats.json {
-        println!(
+        print(format_args!(
             "{{\"objects\":{objects},\"clients\":{clients},\"connections\":{connections},\"calls\":{calls},\
              \"calls_per_second\":{rate:.1},\"uptime_seconds\":{uptime:.1}}}"
-        );
+        ))
     } else {
-        println!("objects      {objects}\nclients      {clients}\nconnections  {connections}\ncalls        {calls}");
-        println!("calls/s      {rate:.1}\nup           {uptime:.1} s");
+        print(format_args!(
+            "objects      {objects}\nclients      {clients}\nconnections  {connections}\ncalls        {calls}\n\
+             calls/s      {rate:.1}\nup           {uptime:.1} s"
+        ))
     }
-    Ok(())
 }
 
 fn objects(objects: &Objects) -> Result<(), Failure> {
-    for object in objects.target.connect()?.debug_info()? {
+    for object in objects.target.connect(Duration::ZERO)?.debug_info()? {
         let references: u64 = object.references.iter().map(|info| info.references).sum();
         if objects.json {
             let (typeid, text) = (json(&object.typeid), json(&object.text));
-            println!("{{\"object\":{},\"type\":{typeid},\"references\":{references},\"text\":{text}}}", object.object);
+            let number = object.object;
+            print(format_args!(
+                "{{\"object\":{number},\"type\":{typeid},\"references\":{references},\"text\":{text}}}"
+            ))?;
         } else {
-            println!("{object}");
+            print(object)?;
         }
     }
     Ok(())
@@ -271,17 +347,17 @@ fn json(text: &str) -> String {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&syntax().get_matches()).unwrap_or_else(|error| error.exit());
     let done = match &cli.command {
         Command::Serve(arguments) => serve(arguments),
         Command::Ping(target) => ping(target),
         Command::Stats(arguments) => stats(arguments),
         Command::Objects(arguments) => objects(arguments),
-        Command::Shutdown(target) => target.connect().and_then(|manager| Ok(manager.shutdown()?)),
+        Command::Shutdown(target) => target.connect(ENDING).and_then(|manager| Ok(manager.shutdown()?)),
         Command::Completions { shell } => {
             // A reader that has seen enough is no error, and the generator would panic.
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "multiproc", &mut script);
+            clap_complete::generate(*shell, &mut syntax(), "multiproc", &mut script);
             let _ = std::io::stdout().write_all(&script);
             Ok(())
         }
@@ -289,7 +365,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { text, code }) => {
-            eprintln!("multiproc: {text}");
+            if let Some(text) = text {
+                eprintln!("multiproc: {text}");
+            }
             ExitCode::from(code)
         }
     }
