@@ -204,7 +204,7 @@ impl<M> Builder<M> {
         self
     }
 
-    /// How many connections of the server may have shared memory at once (default: 1,024), each of which takes 36 KiB, and up to 2 MiB more where it carries large messages;
+    /// How many connections of the server may have shared memory at once (default: 1,024), each of which takes 36 KiB, and up to 1 MiB more where it carries large messages;
     /// others stay on their sockets, as do those without a call for a second.
     pub fn max_rings(self, rings: usize) -> Self {
         self.set(move |settings| settings.max_rings = rings)
