@@ -64,7 +64,7 @@ pub struct Streamed<'a> {
     pub write: Write<'a>,
 }
 
-/// How long a caller waits for room in shared memory at a time, and how often, before it copies what is left.
+/// How long a caller waits for room in shared memory at a time, and how often in a row without getting any, before it copies what is left.
 const ROOM_TIME: Duration = Duration::from_millis(50);
 const ROOM_WAITS: u32 = 4;
 
@@ -352,7 +352,11 @@ impl Exchange<'_> {
         let Link { stream: Connection { receiver, sender }, wait, head, .. } = &mut *self.link;
         let Streamed { size, write } = streamed;
         let (mut asleep, mut waits) = (false, 0);
-        let mut room = || {
+        let mut room = |gained: bool| {
+            if gained {
+                waits = 0;
+                wait.over();
+            }
             if std::mem::take(&mut asleep) {
                 // An error is met again where the answer is waited for.
                 let _ = poll::wait_one(receiver.fd(), Interest::Read, Some(ROOM_TIME));

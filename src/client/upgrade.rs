@@ -89,8 +89,8 @@ impl Upgrade {
         if let (Self::Cold(calls, since), more @ 1..) = (self, weight(size)) {
             *calls = calls.saturating_add(more);
             if *calls >= HOT_CALLS {
-                // It has taken its time; the next call is what counts.
-                *since = Some(Instant::now());
+                // It has taken its time, and takes more where it is decoded: about a nanosecond a byte. The next call is what counts.
+                *since = Some(Instant::now() + Duration::from_nanos(size as u64));
             }
         }
     }
@@ -141,4 +141,33 @@ fn say(sender: &mut Sender, notice: DataNotice) -> Result<(), TransportError> {
     // What is pending goes out with what comes after it.
     let _: Progress = sender.send(&[&frame])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::transport::Connection;
+
+    /// Results of 256 MiB went by the socket for ever: a caller who decodes one for longer than calls in a row may take was thought to have come to rest.
+    #[test]
+    fn who_fetches_what_is_large_has_time_to_decode_it() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let mut sender = Connection::new(near).unwrap().sender;
+        let mut upgrade = Upgrade::new(true);
+        upgrade.call(10, &mut sender).unwrap();
+        // So much that no machine is too slow for this test.
+        upgrade.replied(1 << 40);
+        std::thread::sleep(HOT_TIME * 2);
+        upgrade.call(10, &mut sender).unwrap();
+        assert!(matches!(upgrade, Upgrade::Asked(_)));
+
+        let mut upgrade = Upgrade::new(true);
+        upgrade.call(10, &mut sender).unwrap();
+        upgrade.replied(10);
+        std::thread::sleep(HOT_TIME * 2);
+        upgrade.call(10, &mut sender).unwrap();
+        assert!(matches!(upgrade, Upgrade::Cold(..)));
+    }
 }

@@ -105,7 +105,7 @@ fn admit(core: &Arc<Core>, authenticated: Authenticated, admission: Admission) -
             let record = core
                 .client(hello.client)
                 .ok_or_else(|| Error::protocol("a data connection of a client without a control stream"))?;
-            let session = Session::new(core, record, hello.connection, receiver, sender, admission);
+            let session = Session::new(record, hello.connection, receiver, sender, admission);
             if !session.record().add_session(&session) {
                 return Err(Error::protocol("a data connection of a client that is gone"));
             }

@@ -229,6 +229,13 @@ impl std::fmt::Debug for Core {
 /// One of the connections that a server may have.
 pub(super) struct Admission(Arc<Core>);
 
+impl Admission {
+    /// The server that has admitted it.
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.0
+    }
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);

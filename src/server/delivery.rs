@@ -28,7 +28,9 @@ pub(super) struct Undone {
 #[derive(Default)]
 pub(super) struct Deliveries {
     sent: u64,
-    uncertain: VecDeque<Delivery>,
+    /// Boxed, since most connections never have any, and thousands of them are silent.
+    #[allow(clippy::box_collection)]
+    uncertain: Option<Box<VecDeque<Delivery>>>,
 }
 
 impl Deliveries {
@@ -36,7 +38,7 @@ impl Deliveries {
     pub(super) fn send(&mut self, grants: Vec<ObjectId>, put_back: Option<PutBack>) {
         self.sent += 1;
         if !grants.is_empty() || put_back.is_some() {
-            self.uncertain.push_back(Delivery { reply: self.sent, grants, put_back });
+            self.uncertain.get_or_insert_default().push_back(Delivery { reply: self.sent, grants, put_back });
         }
     }
 
@@ -44,20 +46,27 @@ impl Deliveries {
     /// object, and tells its object by that.
     #[must_use = "drop it outside of locks"]
     pub(super) fn acknowledge(&mut self, replies: u64) -> Vec<PutBack> {
-        let arrived = std::iter::from_fn(|| self.uncertain.pop_front_if(|delivery| delivery.reply <= replies));
+        let Some(uncertain) = &mut self.uncertain else { return Vec::new() };
+        let arrived = std::iter::from_fn(|| uncertain.pop_front_if(|delivery| delivery.reply <= replies));
         arrived.filter_map(|delivery| delivery.put_back).collect()
     }
 
     /// The client has no use for what a reply moved; what puts it back, if it moved anything.
     pub(super) fn decline(&mut self, reply: u64) -> Option<PutBack> {
-        let place = self.uncertain.binary_search_by_key(&reply, |delivery| delivery.reply).ok()?;
-        self.uncertain[place].put_back.take()
+        let uncertain = self.uncertain.as_mut()?;
+        let place = uncertain.binary_search_by_key(&reply, |delivery| delivery.reply).ok()?;
+        uncertain[place].put_back.take()
+    }
+
+    /// Gives up memory that holds nothing: for a connection that has fallen silent.
+    pub(super) fn park(&mut self) {
+        self.uncertain.take_if(|uncertain| uncertain.is_empty());
     }
 
     /// Nothing more will be read.
     pub(super) fn undo(self) -> Undone {
         let mut undone = Undone::default();
-        for delivery in self.uncertain {
+        for delivery in self.uncertain.into_iter().flat_map(|uncertain| *uncertain) {
             undone.grants.extend(delivery.grants);
             undone.put_backs.extend(delivery.put_back);
         }

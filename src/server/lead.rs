@@ -160,8 +160,6 @@ struct Lead {
 struct Polled {
     session: Arc<Session>,
     glance: Glance,
-    /// Of which of the session's memories.
-    memory: u32,
     /// How many glances at it were in vain since its last frame.
     glances: u32,
     /// When it was last seen to have had a frame, and whether it has had one since.
@@ -480,11 +478,6 @@ impl Lead {
     #[inline]
     fn poll(&mut self, place: usize, hints: Hints, core: &Arc<Core>) -> Option<Found> {
         let ring = self.rings.get_mut(place)?;
-        if ring.memory != ring.session.memory()
-            && let Some(glance) = ring.session.glance()
-        {
-            (ring.glance, ring.memory) = (glance, ring.session.memory());
-        }
         if !ring.glance.is_ready() && !ring.session.needs_attention() {
             ring.glances += 1;
             if ring.glances != GLANCES {
@@ -521,15 +514,7 @@ impl Lead {
         if !session.place().polled.swap(true, Ordering::SeqCst) {
             // A receiver whose process is another one has none, and no leader.
             let Some(glance) = session.glance() else { return true };
-            let memory = session.memory();
-            self.rings.push(Polled {
-                session: Arc::clone(session),
-                glance,
-                memory,
-                glances: 0,
-                last: self.looked,
-                hit: true,
-            });
+            self.rings.push(Polled { session: Arc::clone(session), glance, glances: 0, last: self.looked, hit: true });
         }
         true
     }

@@ -4,7 +4,7 @@
 //! [`MAX_BACKLOG`] no further requests are read until the client has caught up.
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::protocol::notice::{DataNotice, LinkNotice};
 use crate::protocol::reply::ReplyHead;
 use crate::protocol::request::{REQUEST, Request, RequestHead};
 use crate::protocol::token::WireToken;
-use crate::protocol::{ConnectionId, RequestId, ServerId, Token};
+use crate::protocol::{ConnectionId, RequestId, Token};
 use crate::sys::buffer;
 use crate::sys::bytes::{Bytes, LARGE};
 use crate::sys::sync::Mutex;
@@ -78,12 +78,8 @@ pub(super) type Polled = (Vec<u8>, Option<Hints>);
 /// One data connection.
 pub(super) struct Session {
     me: Weak<Self>,
-    core: Weak<Core>,
     record: Arc<Record>,
     connection: ConnectionId,
-    /// The server, and the largest frame that it sends: kept here for each reply.
-    server: ServerId,
-    max_frame: u64,
     place: Place,
     inbound: Mutex<Receiver>,
     /// Held while the connection is closed and what follows from that is settled.
@@ -96,8 +92,6 @@ pub(super) struct Session {
     shelved: AtomicBool,
     /// Whether frames go through shared memory, which the leader then polls.
     upgraded: AtomicBool,
-    /// How many memories it has had.
-    memories: AtomicU32,
     /// Whether a timer is set that looks after the shared memory.
     cooling: AtomicBool,
     /// Whether replies are kept until there is room for them in shared memory.
@@ -107,12 +101,15 @@ pub(super) struct Session {
     pending: Mutex<Option<Box<FxHashMap<RequestId, Pending>>>>,
     /// What the client has said of things that replies moved to it, until that is acted on outside of locks.
     told: Mutex<Option<Box<Told>>>,
-    _admission: Admission,
+    admission: Admission,
 }
+
+// There may be thousands of them, nearly all silent: with what the allocator adds, 256 bytes each. What only a busy one needs is boxed.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Session>() <= 232);
 
 impl Session {
     pub(super) fn new(
-        core: &Arc<Core>,
         record: Arc<Record>,
         connection: ConnectionId,
         receiver: Receiver,
@@ -121,11 +118,8 @@ impl Session {
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            core: Arc::downgrade(core),
             record,
             connection,
-            server: core.table.server(),
-            max_frame: core.settings.max_frame,
             place: Place::default(),
             inbound: Mutex::new(receiver),
             closing: Mutex::new(()),
@@ -133,7 +127,6 @@ impl Session {
             holds: AtomicBool::new(false),
             shelved: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
-            memories: AtomicU32::new(0),
             cooling: AtomicBool::new(false),
             backlogged: AtomicBool::new(false),
             outbound: Mutex::new(Outbound {
@@ -147,8 +140,12 @@ impl Session {
             }),
             pending: Mutex::default(),
             told: Mutex::default(),
-            _admission: admission,
+            admission,
         })
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.admission.core()
     }
 
     pub(super) fn connection(&self) -> ConnectionId {
@@ -248,7 +245,6 @@ impl Session {
         let _: Progress = outbound.sender.send(&[LinkNotice::Leaves.frame()])?;
         outbound.sender.upgrade(outgoing);
         inbound.upgrade(incoming);
-        self.memories.fetch_add(1, Ordering::Relaxed);
         // Pairs with the loads in `is_upgraded`.
         self.upgraded.store(true, Ordering::Release);
         Ok(())
@@ -263,12 +259,6 @@ impl Session {
     /// A way to look whether a frame has come through shared memory.
     pub(super) fn glance(&self) -> Option<Glance> {
         self.inbound.lock().glance()
-    }
-
-    /// Which of its memories it has: one that it left is of no more use to glance at. Changed by the leader.
-    #[inline]
-    pub(super) fn memory(&self) -> u32 {
-        self.memories.load(Ordering::Relaxed)
     }
 
     /// Whether [`poll`](Self::poll) has something to do that a glance at the shared memory does not show.
@@ -354,7 +344,9 @@ impl Session {
             return;
         }
         self.inbound.lock().cool();
-        self.outbound.lock().sender.cool();
+        let mut outbound = self.outbound.lock();
+        outbound.sender.cool();
+        outbound.deliveries.park();
     }
 
     fn flush_ring(&self) {
@@ -494,8 +486,8 @@ impl Session {
             all.take_if(|all| all.is_empty());
             pending?
         };
-        if let (Some(timer), Some(core)) = (pending.timer, self.core.upgrade()) {
-            core.timers.unset(timer);
+        if let Some(timer) = pending.timer {
+            self.core().timers.unset(timer);
         }
         Some(pending)
     }
@@ -573,14 +565,13 @@ impl Session {
     /// What the socket did not take goes out when it is writable again; if that is much, no further requests are read until then.
     #[inline]
     fn after_sending(&self, outbound: &Outbound, sent: Result<Progress, TransportError>) {
-        if matches!(sent, Ok(Progress::Pending))
-            && let Some(core) = self.core.upgrade()
-        {
+        if matches!(sent, Ok(Progress::Pending)) {
+            let core = self.core();
             if outbound.sender.backlog() > MAX_BACKLOG {
                 self.shelved.store(true, Ordering::Release);
             }
             if !self.is_upgraded() || outbound.sender.awaits_socket() {
-                self.watch(outbound, &core);
+                self.watch(outbound, core);
             }
             if self.is_upgraded() {
                 // Pairs with the loads in `poll` and `settle`. The leader is told where it does not look by itself.
@@ -601,7 +592,7 @@ impl Session {
         if outbound.closed {
             return Err(Unsent { put_back, too_large: None });
         }
-        let limit = self.max_frame;
+        let limit = self.core().settings.max_frame;
         let length = payload.len() + body.as_ref().map_or(0, |body| body.len());
         let tokens = u16::try_from(carried.len()).unwrap_or(u16::MAX);
         let fixed = ReplyHead { request, status, moves: put_back.is_some() }.bytes(tokens);
@@ -613,7 +604,7 @@ impl Session {
             buffer::give(payload);
             return Ok(());
         }
-        let server = self.server;
+        let server = self.core().table.server();
         let mut head = buffer::take();
         head.extend_from_slice(&fixed);
         carried.iter().for_each(|carried| carried.write(server, &mut head));
@@ -657,9 +648,9 @@ impl Session {
         }
         let _: Result<Progress, TransportError> = outbound.sender.enqueue(parts);
         if !std::mem::replace(&mut outbound.corked, true)
-            && let (Some(me), Some(core)) = (self.me.upgrade(), self.core.upgrade())
+            && let Some(me) = self.me.upgrade()
         {
-            core.streams.cork(me);
+            self.core().streams.cork(me);
         }
     }
 }
@@ -674,10 +665,8 @@ struct Unsent {
 impl Replier for Session {
     fn reply(&self, request: RequestId, answer: Answer) {
         let size = answer.payload.len();
-        if size >= heap::LARGE
-            && let Some(core) = self.core.upgrade()
-        {
-            Heap::passed(&core, size);
+        if size >= heap::LARGE {
+            Heap::passed(self.core(), size);
         }
         if let Err(Unsent { put_back, too_large }) = self.send(request, answer) {
             if let Some(put_back) = put_back {
@@ -696,9 +685,8 @@ impl Replier for Session {
     }
 
     fn park(&self, request: RequestId, parked: Arc<Parked>, deadline: Option<Instant>) {
-        let Some(core) = self.core.upgrade() else { return };
         let mut pending = self.pending.lock();
-        let timer = deadline.map(|deadline| core.at(deadline, Due::Call(self.me.clone(), request)));
+        let timer = deadline.map(|deadline| self.core().at(deadline, Due::Call(self.me.clone(), request)));
         pending.get_or_insert_default().insert(request, Pending { parked, timer });
         drop(pending);
         // A connection that was closed meanwhile has given up all the calls that it knew of, and knew nothing of this one.

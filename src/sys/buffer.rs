@@ -12,8 +12,8 @@ pub const LARGEST: usize = 4 << 10;
 const KEPT: usize = 8;
 /// How many large ones are kept: for what a socket brings, for a call, and for its answer.
 const KEPT_LARGE: usize = 3;
-/// How large one may be in bytes that is kept without more ado.
-const MODEST: usize = 16 << 20;
+/// How large one may be in bytes that is kept without more ado: 16 MiB, and what goes with them in a frame.
+const MODEST: usize = (16 << 20) + (64 << 10);
 /// How many times as large as what is wanted a large one may be: what is kept of a frame keeps all of it.
 const SLACK: usize = 2;
 

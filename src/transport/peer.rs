@@ -13,8 +13,8 @@ use crate::sys::pidfd::PidFd;
 pub(super) enum Place {
     /// On this machine; pid 0 stands for a process of another pid namespace.
     Process { pid: u32, uid: u32 },
-    /// At the end of a network.
-    Host(SocketAddr),
+    /// At the end of a network. Boxed for the others' sake, of whom there are thousands.
+    Host(Box<SocketAddr>),
 }
 
 /// The other side of a connection. Holding it does not hold the connection open.
@@ -44,7 +44,7 @@ impl Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
+        match &self.place {
             Place::Process { pid: 0, uid } => write!(f, "a process of user {uid} in another pid namespace"),
             Place::Process { pid, uid } => write!(f, "process {pid} of user {uid}"),
             Place::Host(address) => write!(f, "{address}"),

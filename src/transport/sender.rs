@@ -46,11 +46,18 @@ pub type Write<'a> = &'a mut dyn FnMut(&mut dyn FnMut(&[u8]));
 #[derive(Debug)]
 pub struct Sender {
     socket: Arc<Socket>,
+    /// What did not fit. Nothing, most of the time, so that a silent connection costs little.
+    kept: Option<Box<Backlog>>,
+    /// Where frames go once this side has left the socket. What is kept then still goes by the socket, and is read before them.
+    ring: Option<Box<Outgoing>>,
+}
+
+/// What did not fit into the socket. Never empty.
+#[derive(Debug, Default)]
+struct Backlog {
     queue: VecDeque<Chunk>,
     /// The bytes in `queue`.
-    backlog: usize,
-    /// Where frames go once this side has left the socket. What `queue` holds then still goes by the socket, and is read before them.
-    ring: Option<Box<Outgoing>>,
+    size: usize,
 }
 
 /// Bytes that did not fit.
@@ -65,7 +72,7 @@ struct Chunk {
 
 impl Sender {
     pub(super) fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, queue: VecDeque::new(), backlog: 0, ring: None }
+        Self { socket, kept: None, ring: None }
     }
 
     /// Sends one frame, made of `parts`, behind all that was sent before. Does not wait: what does not fit is copied
@@ -106,7 +113,7 @@ impl Sender {
         }
         let (bytes, start) = header(size as u64);
         self.keep(&bytes[start..], parts, 0, None);
-        if self.backlog >= CHUNK { self.flush() } else { Ok(Progress::Pending) }
+        if self.backlog_of_socket() >= CHUNK { self.flush() } else { Ok(Progress::Pending) }
     }
 
     /// As [`send`](Self::send), of a frame whose last part the caller can do without: if it has to be kept, it is taken instead of copied, so that `body` may
@@ -152,8 +159,9 @@ impl Sender {
         let sent = sent.saturating_sub(before);
         let (left, sent_of_tail) = (given.len().saturating_sub(sent), sent.saturating_sub(given.len()));
         if left > 0 {
-            self.backlog += left;
-            self.queue.push_back(Chunk { bytes: std::mem::take(body), sent: skip + sent, fd: None });
+            let kept = self.kept.get_or_insert_default();
+            kept.size += left;
+            kept.queue.push_back(Chunk { bytes: std::mem::take(body), sent: skip + sent, fd: None });
         }
         if sent_of_tail < tail.len() {
             self.keep(&tail[sent_of_tail..], &[], 0, None);
@@ -162,7 +170,7 @@ impl Sender {
     }
 
     /// Sends one frame of `size` bytes that `write` gives piece by piece, through shared memory and without a copy in between; `None` where that can't be at present, and
-    /// nothing was sent. `wait` is called where there is no room, and says whether to go on waiting for some; what is left then is copied and kept.
+    /// nothing was sent. `wait` is called where there is no room, is told whether there was any since it was last called, and says whether to go on waiting; what is left then is copied and kept.
     ///
     /// # Errors
     /// As [`send`](Self::send), and [`TransportError::Changed`] where `write` gives more bytes or fewer. The connection is then of no more use.
@@ -170,10 +178,10 @@ impl Sender {
         &mut self,
         size: usize,
         write: Write<'_>,
-        wait: &mut dyn FnMut() -> bool,
+        wait: &mut dyn FnMut(bool) -> bool,
     ) -> Result<Option<Progress>, TransportError> {
         self.socket.check()?;
-        if !self.queue.is_empty() {
+        if self.kept.is_some() {
             return Ok(None);
         }
         match &mut self.ring {
@@ -200,16 +208,11 @@ impl Sender {
     /// As [`send`](Self::send).
     pub fn flush(&mut self) -> Result<Progress, TransportError> {
         self.socket.check()?;
-        while let Some(chunk) = self.queue.front_mut() {
-            let sent = transmit(&self.socket, &mut [IoSlice::new(&chunk.bytes[chunk.sent..])], &mut chunk.fd)?;
-            chunk.sent += sent;
-            self.backlog -= sent;
-            if chunk.sent < chunk.bytes.len() {
+        if let Some(kept) = &mut self.kept {
+            if kept.flush(&self.socket)? == Progress::Pending {
                 return Ok(Progress::Pending);
             }
-            if let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = self.queue.pop_front() {
-                buffer::give(bytes);
-            }
+            self.kept = None;
         }
         match &mut self.ring {
             Some(ring) if ring.has_more() => ring.flush(self.socket.as_fd()),
@@ -219,18 +222,22 @@ impl Sender {
 
     /// How many bytes are kept.
     pub fn backlog(&self) -> usize {
-        self.backlog + self.ring.as_ref().map_or(0, |ring| ring.backlog())
+        self.backlog_of_socket() + self.ring.as_ref().map_or(0, |ring| ring.backlog())
     }
 
     /// Whether a [`flush`](Self::flush) has anything to do.
     pub fn has_more(&self) -> bool {
-        self.backlog > 0 || self.ring.as_ref().is_some_and(|ring| ring.has_more())
+        self.kept.is_some() || self.ring.as_ref().is_some_and(|ring| ring.has_more())
     }
 
     /// Whether a writable fd means that [`flush`](Self::flush) is worth a call. Where it does not, a readable one does, after the receiver was
     /// [settled](super::Receiver::settle).
     pub fn awaits_socket(&self) -> bool {
-        self.backlog > 0
+        self.kept.is_some()
+    }
+
+    fn backlog_of_socket(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.size)
     }
 
     /// Ends both directions: the other side, and whoever polls this one, learn of it at once. What is kept is lost.
@@ -262,7 +269,7 @@ impl Sender {
         let (bytes, start) = header(size as u64);
         let header = &bytes[start..];
         // What was kept goes first; then a large frame need not be copied behind it.
-        let joins = !self.queue.is_empty() && size < LARGE && fd.is_none();
+        let joins = self.kept.is_some() && size < LARGE && fd.is_none();
         if joins || self.flush()? == Progress::Pending {
             self.keep(header, parts, 0, fd);
             return if joins { self.flush() } else { Ok(Progress::Pending) };
@@ -305,21 +312,40 @@ impl Sender {
     /// Keeps what follows the first `sent` bytes of a frame.
     fn keep(&mut self, header: &[u8], parts: &[&[u8]], sent: usize, fd: Option<OwnedFd>) {
         let size = header.len() + parts.iter().map(|part| part.len()).sum::<usize>() - sent;
-        self.backlog += size;
+        let Backlog { queue, size: backlog } = &mut **self.kept.get_or_insert_default();
+        *backlog += size;
         let joins = |last: &Chunk| {
             let is_own = matches!(last.bytes, Bytes::Own(_));
             is_own && fd.is_none() && last.fd.is_none() && last.bytes.len() + size <= CHUNK
         };
-        if !self.queue.back().is_some_and(joins) {
-            self.queue.push_back(Chunk { bytes: Vec::with_capacity(size).into(), sent: 0, fd });
+        if !queue.back().is_some_and(joins) {
+            queue.push_back(Chunk { bytes: Vec::with_capacity(size).into(), sent: 0, fd });
         }
-        let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = self.queue.back_mut() else { return };
+        let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = queue.back_mut() else { return };
         let mut skip = sent;
         for part in std::iter::once(&header).chain(parts) {
             let skipped = skip.min(part.len());
             bytes.extend_from_slice(&part[skipped..]);
             skip -= skipped;
         }
+    }
+}
+
+impl Backlog {
+    /// Sends of it what the socket takes now.
+    fn flush(&mut self, socket: &Socket) -> Result<Progress, TransportError> {
+        while let Some(chunk) = self.queue.front_mut() {
+            let sent = transmit(socket, &mut [IoSlice::new(&chunk.bytes[chunk.sent..])], &mut chunk.fd)?;
+            chunk.sent += sent;
+            self.size -= sent;
+            if chunk.sent < chunk.bytes.len() {
+                return Ok(Progress::Pending);
+            }
+            if let Some(Chunk { bytes: Bytes::Own(bytes), .. }) = self.queue.pop_front() {
+                buffer::give(bytes);
+            }
+        }
+        Ok(Progress::Done)
     }
 }
 

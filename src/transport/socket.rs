@@ -108,7 +108,7 @@ fn place(fd: BorrowedFd<'_>) -> io::Result<Place> {
                 (_, Some(v6)) => SocketAddr::V6((*v6).into()),
                 _ => return Err(io::ErrorKind::InvalidInput.into()),
             };
-            Ok(Place::Host(host))
+            Ok(Place::Host(Box::new(host)))
         }
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a unix nor a tcp socket")),
     }

@@ -134,7 +134,7 @@ impl Outgoing {
         &mut self,
         size: usize,
         write: Write<'_>,
-        wait: &mut dyn FnMut() -> bool,
+        wait: &mut dyn FnMut(bool) -> bool,
         socket: BorrowedFd<'_>,
     ) -> Result<Option<Progress>, TransportError> {
         if !self.queue.is_empty() || size <= MAX_RECORD || !self.announce(size, socket)? {
@@ -149,11 +149,12 @@ impl Outgoing {
             left -= bytes.len();
             let mut rest = bytes;
             while kept.is_none() && !rest.is_empty() {
-                match self.stream(rest, socket) {
-                    Ok(sent) => rest = &rest[sent..],
+                let sent = match self.stream(rest, socket) {
+                    Ok(sent) => sent,
                     Err(error) => return failed = Some(error),
-                }
-                if !rest.is_empty() && !wait() {
+                };
+                rest = &rest[sent..];
+                if !rest.is_empty() && !wait(sent > 0) {
                     kept = Some(Vec::with_capacity(rest.len() + left));
                 }
             }

@@ -292,6 +292,31 @@ fn a_frame_waits_for_a_receiver_that_is_stopped_while_it_gives_memory_back() {
     assert_eq!(pair.receive().unwrap(), Some(frame));
 }
 
+/// A sender counted all its sleeps within one frame, and copied what was left of 256 MiB after four, though the receiver took it out all the time: the copy cost several times as much as the
+/// sending. It is told whether there was any room, and counts those without.
+#[test]
+fn who_waits_for_room_is_told_whether_there_was_any() {
+    let mut pair = Pair::new();
+    let frame: Vec<u8> = (0..5 * BULK as usize).map(|place| (place / 7) as u8).collect();
+    let Pair { server, client, near, far } = &mut pair;
+    let mut told = Vec::new();
+    let mut arrived = None;
+    let mut room = |gained| {
+        told.push(gained);
+        // Every second time the receiver is busy with something else.
+        if told.len() % 2 == 0 {
+            arrived = server.incoming.next(near.as_fd(), LIMIT).unwrap();
+        }
+        true
+    };
+    let sent = client.outgoing.stream_from(frame.len(), &mut |put| put(&frame), &mut room, far.as_fd()).unwrap();
+    assert_eq!(sent, Some(Progress::Done), "nothing of it is kept");
+    assert!(arrived.is_none());
+    assert!(pair.receive().unwrap().as_deref() == Some(&frame[..]));
+    let expected: Vec<bool> = (0..told.len()).map(|time| time % 2 == 0).collect();
+    assert_eq!((told.len() >= 8, told), (true, expected));
+}
+
 #[test]
 fn the_end_inside_a_large_frame_is_told() {
     let mut pair = Pair::new();
