@@ -407,8 +407,8 @@ impl Exchange<'_> {
                 let flushed = self.link.stream.sender.flush();
                 let _: Progress = flushed.map_err(|error| self.broken(&error))?;
             }
-            let Link { stream, upgrade, frame, .. } = &mut *self.link;
-            let has_come = upgrade.next(&mut stream.receiver, &mut stream.sender, frame);
+            let Link { stream, upgrade, spare, .. } = &mut *self.link;
+            let has_come = upgrade.next(&mut stream.receiver, &mut stream.sender, &mut spare.frame);
             let has_come = has_come.map_err(|error| self.broken(&error))?;
             let Link { stream, wait, .. } = &mut *self.link;
             if has_come {
@@ -455,7 +455,7 @@ impl Exchange<'_> {
 
     /// Takes a reply in: counts its references, also when nobody waits for it any more.
     fn read(&mut self) -> std::result::Result<Option<Returned>, Broken> {
-        let (head, returned) = self.client.read(&mut self.link.frame).map_err(Broken::Link)?;
+        let (head, returned) = self.client.read(&mut self.link.spare.frame).map_err(Broken::Link)?;
         let number = self.link.tally.read(!returned.carried.is_empty(), head.moves);
         // A reply to a call that was given up is dropped, which gives its references back.
         let wanted = head.request == self.request;

@@ -3,6 +3,7 @@
 //! There are as many as calls were under way at once; the one used last is used next, since its memory is warm. It lies in a [slot](crate::sys::slot) beside this pool, where
 //! it is had without a lock.
 
+use super::pipeline::Spare;
 use super::tally::Tally;
 use super::upgrade::Upgrade;
 use crate::transport::{Connection, Wait};
@@ -14,14 +15,15 @@ pub(super) struct Link {
     pub(super) upgrade: Upgrade,
     /// How its callers wait.
     pub(super) wait: Wait,
-    /// The head of the frame that is being written, and the frame that is being read; kept for their memory.
+    /// The head of the frame that is being written; kept for its memory.
     pub(super) head: Vec<u8>,
-    pub(super) frame: Vec<u8>,
+    /// The frame that is being read, and what batches need, for the same reason.
+    pub(super) spare: Box<Spare>,
 }
 
 impl Link {
     pub(super) fn new(tally: Tally, stream: Connection, upgrade: Upgrade, wait: Wait) -> Self {
-        Self { stream, tally, upgrade, wait, head: Vec::new(), frame: Vec::new() }
+        Self { stream, tally, upgrade, wait, head: Vec::new(), spare: Box::default() }
     }
 }
 

@@ -118,28 +118,44 @@ pub fn outgoing<R>(write: impl FnOnce() -> R) -> (R, Vec<Carried>) {
 pub fn outgoing_in_parts<R>(may_detach: bool, write: impl FnOnce() -> R) -> (R, Vec<Carried>, Vec<Detached>) {
     let writing = if may_detach { Writing::InParts } else { Writing::Whole };
     let former = LISTS.with(|lists| lists.writing.replace(writing));
-    // Inside of another payload, whose lists wait.
-    let mut outer = (former != Writing::Nothing).then(|| LISTS.with(|lists| lists.outgoing.take()));
+    if former != Writing::Nothing {
+        return outgoing_inside(former, write);
+    }
+    let (mut carried, mut detached) = (Vec::new(), Vec::new());
+    let result = {
+        let _restore = Restore(|| end_writing(Writing::Nothing, &mut carried, &mut detached));
+        write()
+    };
+    (result, carried, detached)
+}
+
+/// Inside of another payload, whose lists wait.
+#[cold]
+fn outgoing_inside<R>(former: Writing, write: impl FnOnce() -> R) -> (R, Vec<Carried>, Vec<Detached>) {
+    let mut outer = LISTS.with(|lists| lists.outgoing.take());
     let (mut carried, mut detached) = (Vec::new(), Vec::new());
     let result = {
         let _restore = Restore(|| {
-            LISTS.with(|lists| {
-                lists.writing.set(former);
-                let mut outgoing = lists.outgoing.borrow_mut();
-                if !outgoing.carried.is_empty() {
-                    carried = std::mem::take(&mut outgoing.carried);
-                }
-                if !outgoing.detached.is_empty() {
-                    detached = std::mem::take(&mut outgoing.detached);
-                }
-                if let Some(outer) = outer.take() {
-                    *outgoing = outer;
-                }
-            });
+            end_writing(former, &mut carried, &mut detached);
+            LISTS.with(|lists| lists.outgoing.replace(std::mem::take(&mut outer)));
         });
         write()
     };
     (result, carried, detached)
+}
+
+#[inline]
+fn end_writing(former: Writing, carried: &mut Vec<Carried>, detached: &mut Vec<Detached>) {
+    LISTS.with(|lists| {
+        lists.writing.set(former);
+        let mut outgoing = lists.outgoing.borrow_mut();
+        if !outgoing.carried.is_empty() {
+            *carried = std::mem::take(&mut outgoing.carried);
+        }
+        if !outgoing.detached.is_empty() {
+            *detached = std::mem::take(&mut outgoing.detached);
+        }
+    });
 }
 
 /// Whether a value of the payload that this thread writes may be [detached](detach).
@@ -164,16 +180,21 @@ pub fn incoming<R>(tokens: &[Carried], read: impl FnOnce() -> R) -> R {
 #[inline]
 pub fn incoming_in<R>(memory: Option<&Arc<Vec<u8>>>, tokens: &[Carried], read: impl FnOnce() -> R) -> R {
     let inside = LISTS.with(|lists| lists.reading.replace(true));
-    let mut outer = None;
     if inside || !tokens.is_empty() || memory.is_some() {
-        let own = Incoming { tokens: tokens.to_vec(), memory: memory.cloned() };
-        // Empty, but inside of another payload.
-        outer = Some(LISTS.with(|lists| lists.incoming.replace(own)));
+        return incoming_with(inside, memory, tokens, read);
     }
+    let _restore = Restore(|| LISTS.with(|lists| lists.reading.set(false)));
+    read()
+}
+
+/// With something in the list; or inside of another payload, whose list waits.
+fn incoming_with<R>(inside: bool, memory: Option<&Arc<Vec<u8>>>, tokens: &[Carried], read: impl FnOnce() -> R) -> R {
+    let own = Incoming { tokens: tokens.to_vec(), memory: memory.cloned() };
+    let mut outer = LISTS.with(|lists| lists.incoming.replace(own));
     let _restore = Restore(|| {
         let own = LISTS.with(|lists| {
             lists.reading.set(inside);
-            outer.take().map(|outer| lists.incoming.replace(outer))
+            lists.incoming.replace(std::mem::take(&mut outer))
         });
         drop(own);
     });

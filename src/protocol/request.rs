@@ -65,11 +65,13 @@ impl RequestHead {
         fields.put_number(self.acknowledged);
         fields.put(&self.signature.to_le_bytes());
         fields.put_number(self.request.0);
-        fields.put_number(self.object.0);
-        fields.put_number(self.thread.0);
-        fields.put_number(self.after);
-        fields.put_number(self.timeout_ms.into());
-        fields.put_number(tokens.into());
+        let numbers = [self.object.0, self.thread.0, self.after, self.timeout_ms.into(), tokens.into()];
+        if numbers.iter().fold(0, |all, number| all | number) < 0x80 {
+            // Mostly so, and done at once.
+            fields.put(&numbers.map(|number| number as u8));
+        } else {
+            numbers.into_iter().for_each(|number| fields.put_number(number));
+        }
         fields.put(&length.to_le_bytes());
         out.extend_from_slice(fields.bytes());
         // A longer name is cut, which callers rule out.

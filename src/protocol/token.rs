@@ -169,13 +169,17 @@ pub struct WireTokens<'a> {
 
 impl<'a> WireTokens<'a> {
     /// Reads over `count` tokens; what stands behind them is the payload.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(mut cursor: Cursor<'a>, count: u16) -> Result<(Self, &'a [u8]), ProtocolError> {
         let tokens = Self { cursor, left: count };
-        for _ in 0..count {
-            WireToken::read(&mut cursor)?;
+        if count > 0 {
+            Self::pass(&mut cursor, count)?;
         }
         Ok((tokens, cursor.rest()))
+    }
+
+    fn pass(cursor: &mut Cursor<'a>, count: u16) -> Result<(), ProtocolError> {
+        (0..count).try_for_each(|_| WireToken::read(cursor).map(drop))
     }
 
     /// How many there are.

@@ -58,10 +58,16 @@ impl<const N: usize> Fields<N> {
     #[inline]
     pub(super) fn put_number(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.put(&[value as u8 | 0x80]);
+            self.put_byte(value as u8 | 0x80);
             value >>= 7;
         }
-        self.put(&[value as u8]);
+        self.put_byte(value as u8);
+    }
+
+    #[inline]
+    fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
     }
 }
 

@@ -190,6 +190,8 @@ impl<'b> DeferredBase<'b> {
             }
         };
         buffer::give(payload);
-        handle.map(|handle| handle.keeping(carried))
+        let mut handle = handle?;
+        handle.keep(carried);
+        Ok(handle)
     }
 }

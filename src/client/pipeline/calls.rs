@@ -205,21 +205,27 @@ impl Calls {
     /// The answer, if it is there; it is the caller's then, and the call is forgotten.
     #[inline]
     pub(super) fn fetch(&mut self, request: RequestId) -> Fetched {
-        match self.table.get(request.0) {
-            Some(call) if call.stage.is_under_way() => return Fetched::UnderWay(call.deadline()),
-            // A handle fetches once.
-            None => return Fetched::Failed(Error::Cancelled),
-            Some(_) => {}
+        match self.table.remove_if(request.0, |call| !call.stage.is_under_way()) {
+            Some(Call { stage: Stage::Over(returned, moved), limit: None }) => Fetched::Over(returned, moved),
+            other => self.fetch_other(request, other),
         }
-        match self.table.remove(request.0) {
-            Some(Call { stage: Stage::Over(returned, moved), limit }) => match limit {
-                // What the server says to a cancelled call is not news.
-                Some(limit) if limit.given_up && returned.status == Status::Refused => {
-                    Fetched::Failed(Error::Timeout { after: limit.timeout })
-                }
-                _ => Fetched::Over(returned, moved),
-            },
-            Some(Call { stage: Stage::Failed(error), .. }) => Fetched::Failed(*error),
+    }
+
+    fn fetch_other(&self, request: RequestId, call: Option<Call>) -> Fetched {
+        let Some(Call { stage, limit }) = call else {
+            return match self.table.get(request.0) {
+                Some(call) => Fetched::UnderWay(call.deadline()),
+                // A handle fetches once.
+                None => Fetched::Failed(Error::Cancelled),
+            };
+        };
+        match (stage, limit) {
+            // What the server says to a cancelled call is not news.
+            (Stage::Over(returned, _), Some(limit)) if limit.given_up && returned.status == Status::Refused => {
+                Fetched::Failed(Error::Timeout { after: limit.timeout })
+            }
+            (Stage::Over(returned, moved), _) => Fetched::Over(returned, moved),
+            (Stage::Failed(error), _) => Fetched::Failed(*error),
             _ => Fetched::Failed(Error::Cancelled),
         }
     }
@@ -286,6 +292,17 @@ impl Calls {
     /// Whether somebody must read though no thread waits.
     pub(super) fn are_helpless(&self) -> bool {
         self.helpless > 0
+    }
+
+    /// Whether nobody is left in the table.
+    pub(super) fn are_forgotten(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether nobody has to be seen to: no thread waits, and none must read for others.
+    #[inline]
+    pub(super) fn need_nobody(&self) -> bool {
+        self.helpless == 0 && self.followers.is_empty()
     }
 
     /// A thread that waits, to be woken.

@@ -28,12 +28,6 @@ pub struct Handle {
     done: bool,
 }
 
-/// One look at a call.
-enum Look {
-    Over(Result<Returned>),
-    UnderWay(Option<Instant>),
-}
-
 impl Handle {
     pub(super) fn new(
         pipeline: &Arc<Pipeline>,
@@ -45,11 +39,11 @@ impl Handle {
     }
 
     /// Keeps the proxies among the call's arguments, too, until it is answered.
-    #[must_use]
-    pub fn keeping(self, carried: Vec<Carried>) -> Self {
-        let mut this = self;
-        this.carried = carried;
-        this
+    #[inline]
+    pub fn keep(&mut self, carried: Vec<Carried>) {
+        if !carried.is_empty() {
+            self.carried = carried;
+        }
     }
 
     /// What the call goes to.
@@ -63,13 +57,19 @@ impl Handle {
         loop {
             let mut state = self.pipeline.state();
             state.send_gathered();
-            let deadline = match self.fetch(&mut state) {
-                Look::Over(answer) => {
+            let deadline = match state.calls.fetch(self.request) {
+                Fetched::Over(returned, moved) => {
+                    state.take(moved);
                     self.let_read(state);
                     self.done = true;
-                    return answer;
+                    return Ok(returned);
                 }
-                Look::UnderWay(deadline) => deadline,
+                Fetched::Failed(error) => {
+                    self.let_read(state);
+                    self.done = true;
+                    return Err(error);
+                }
+                Fetched::UnderWay(deadline) => deadline,
             };
             let Some(client) = self.pipeline.client.upgrade() else { return Err(Error::Cancelled) };
             if let Some(receiver) = state.receiver.take() {
@@ -111,13 +111,19 @@ impl Handle {
             let mut aftermath = Aftermath::default();
             let mut state = self.pipeline.state();
             state.send_gathered();
-            let deadline = match self.fetch(&mut state) {
-                Look::Over(answer) => {
+            let deadline = match state.calls.fetch(self.request) {
+                Fetched::Over(returned, moved) => {
+                    state.take(moved);
                     self.let_read(state);
                     self.done = true;
-                    return Poll::Ready(answer);
+                    return Poll::Ready(Ok(returned));
                 }
-                Look::UnderWay(deadline) => deadline,
+                Fetched::Failed(error) => {
+                    self.let_read(state);
+                    self.done = true;
+                    return Poll::Ready(Err(error));
+                }
+                Fetched::UnderWay(deadline) => deadline,
             };
             let Some(client) = self.pipeline.client.upgrade() else { return Poll::Ready(Err(Error::Cancelled)) };
             if !has_read && let Some(receiver) = state.receiver.take() {
@@ -160,18 +166,8 @@ impl Handle {
         Err(Error::State { what: what.to_owned() })
     }
 
-    fn fetch(&self, state: &mut State) -> Look {
-        match state.calls.fetch(self.request) {
-            Fetched::UnderWay(deadline) => Look::UnderWay(deadline),
-            Fetched::Over(returned, moved) => {
-                state.take(moved);
-                Look::Over(Ok(returned))
-            }
-            Fetched::Failed(error) => Look::Over(Err(error)),
-        }
-    }
-
     /// Sees to it that somebody reads, if anybody must: this thread, which may have been woken for that, no longer does.
+    #[inline]
     fn let_read(&self, mut state: ForkGuard<'_, State>) {
         let errand = state.errand();
         drop(state);

@@ -58,7 +58,8 @@ struct State {
     receiver: Option<Receiver>,
     /// How readers wait.
     wait: Wait,
-    spare: Spare,
+    /// With the reader while somebody reads.
+    spare: Option<Box<Spare>>,
     calls: Calls,
     /// Whether small frames are kept until they are asked for: those of a batch that is still being put together.
     gathers: bool,
@@ -79,14 +80,16 @@ struct Line {
     head: Vec<u8>,
 }
 
-/// What is used again from one reader to the next.
+/// What is used again from one reader to the next, and from one batch to the next.
 #[derive(Default)]
-struct Spare {
+pub(super) struct Spare {
     /// The frame that is being read.
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
     /// What was read, and not taken in yet.
     replies: Vec<(ReplyHead, Returned)>,
     aftermath: Aftermath,
+    /// Of a batch that is over: none, and the memory for others.
+    calls: Calls,
 }
 
 /// What is to be done for a pipeline by whoever changed it, without its lock.
@@ -122,7 +125,8 @@ impl Client {
 
 impl Pipeline {
     fn new(client: &Arc<Client>, link: Box<Link>, gathers: bool) -> Self {
-        let Link { stream, tally, upgrade, wait, head, frame } = *link;
+        let Link { stream, tally, upgrade, wait, head, mut spare } = *link;
+        let calls = std::mem::take(&mut spare.calls);
         Self {
             client: Arc::downgrade(client),
             stamp: Stamp::now(),
@@ -130,8 +134,8 @@ impl Pipeline {
                 line: Some(Line { sender: stream.sender, tally, upgrade, head }),
                 receiver: Some(stream.receiver),
                 wait,
-                spare: Spare { frame, ..Spare::default() },
-                calls: Calls::default(),
+                spare: Some(spare),
+                calls,
                 gathers,
                 asleep: false,
                 pump: Pump::default(),
@@ -186,7 +190,8 @@ impl Pipeline {
         } else {
             request.send(&line.head, &tokens, &mut line.sender)
         };
-        let is_full = state.sends() || state.backlog() > ROOM;
+        let backlog = line.sender.backlog();
+        let is_full = backlog > ROOM || backlog > 0 && !*gathers;
         drop(state);
         let handle = Handle::new(self, id, cancels, Arc::clone(target));
         if is_full {
@@ -231,9 +236,13 @@ impl Pipeline {
                     state.receiver = Some(receiver);
                     return;
                 };
-                let (wait, frame) = (state.wait.clone(), std::mem::take(&mut state.spare.frame));
+                let (wait, mut spare) = (state.wait.clone(), state.spare.take().unwrap_or_default());
+                // Answers that their handles have not fetched stay here.
+                if state.calls.are_forgotten() {
+                    spare.calls = std::mem::take(&mut state.calls);
+                }
                 drop(state);
-                let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head, frame };
+                let link = Link { stream: Connection { receiver, sender }, tally, upgrade, wait, head, spare };
                 return drop(client.keep_link(Box::new(link)));
             }
             drop(state);
@@ -363,7 +372,13 @@ impl State {
     }
 
     /// Who has to be told that there is something to do: somebody must read, or the reader has more to do than it knows.
+    #[inline]
     fn errand(&mut self) -> Errand {
+        let rests = self.receiver.is_some() && self.crowd.is_empty() && self.calls.need_nobody();
+        if rests && (self.gathers || self.backlog() == 0) { Errand::Nothing } else { self.errand_now() }
+    }
+
+    fn errand_now(&mut self) -> Errand {
         if self.broken.is_some() {
             return Errand::Nothing;
         }

@@ -45,17 +45,20 @@ impl<T> Numbered<T> {
     }
 
     /// Lets go of the places in front that are empty.
+    #[inline]
     fn let_go(&mut self) {
         while self.row.pop_front_if(|place| place.is_none()).is_some() {
             self.first += 1;
         }
     }
 
+    #[inline]
     fn place(&self, number: u64) -> Option<usize> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         (place < self.row.len()).then_some(place)
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u64) -> Option<&T> {
         match self.place(number).and_then(|place| self.row[place].as_ref()) {
             None if !self.aside.is_empty() => self.aside.get(&number),
@@ -63,6 +66,7 @@ impl<T> Numbered<T> {
         }
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         match self.place(number) {
             Some(place) if self.row[place].is_some() => self.row[place].as_mut(),
@@ -72,12 +76,35 @@ impl<T> Numbered<T> {
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<T> {
-        let found = self.place(number).and_then(|place| self.row[place].take());
-        if found.is_none() {
-            return if self.aside.is_empty() { None } else { self.aside.remove(&number) };
+        self.remove_if(number, |_| true)
+    }
+
+    /// Takes the thing of that number out, if there is one and it is `right`.
+    #[inline]
+    pub(super) fn remove_if(&mut self, number: u64, right: impl FnOnce(&T) -> bool) -> Option<T> {
+        let Some(place) = self.place(number).filter(|&place| self.row[place].is_some()) else {
+            return if self.aside.is_empty() { None } else { self.remove_aside(number, right) };
+        };
+        if !self.row[place].as_ref().is_some_and(right) {
+            return None;
         }
+        if place > 0 {
+            return self.row[place].take();
+        }
+        let found = self.row.pop_front().flatten();
+        self.first += 1;
         self.let_go();
         found
+    }
+
+    #[cold]
+    fn remove_aside(&mut self, number: u64, right: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.aside.get(&number).is_some_and(right).then(|| self.aside.remove(&number)).flatten()
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.row.is_empty() && self.aside.is_empty()
     }
 
     /// All of them, with their numbers.

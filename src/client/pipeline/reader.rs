@@ -13,7 +13,7 @@ use super::{Pipeline, ROOM, Spare, State};
 use crate::error::{Error, Result};
 use crate::protocol::notice::LinkNotice;
 use crate::sys::poll::{self, Interest};
-use crate::transport::{Hints, Receiver, TransportError};
+use crate::transport::{Hints, Receiver, TransportError, Wait};
 
 /// How many replies are taken in at once.
 const MOST: usize = 256;
@@ -25,33 +25,32 @@ pub(super) struct Reader<'a> {
     /// Put back when the reader is dropped.
     receiver: Option<Receiver>,
     /// As well.
-    spare: Spare,
+    spare: Box<Spare>,
+    wait: Wait,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(pipeline: &'a Arc<Pipeline>, client: &'a Arc<Client>, receiver: Receiver) -> Self {
-        Self { pipeline, client, receiver: Some(receiver), spare: Spare::default() }
+        let (spare, wait) = {
+            let mut state = pipeline.state();
+            (state.spare.take().unwrap_or_default(), state.wait.clone())
+        };
+        Self { pipeline, client, receiver: Some(receiver), spare, wait }
     }
 
     /// Takes in what comes until `done`, or until nothing has come at the deadline, or the connection breaks. What has come already is taken in in any case.
     pub(super) fn read_until(mut self, deadline: Option<Instant>, mut done: impl FnMut(&mut State) -> bool) {
-        let mut wait = {
-            let mut state = self.pipeline.state();
-            self.spare = std::mem::take(&mut state.spare);
-            state.wait.clone()
-        };
         if let Some(receiver) = &mut self.receiver {
             receiver.tell(Hints::of_client());
             // What was sent ahead has had its time; the others have theirs while it is answered.
-            wait.give_way(receiver.hints());
+            self.wait.give_way(receiver.hints());
         }
         loop {
             let (broken, end) = self.replies();
-            let Spare { replies, aftermath, .. } = &mut self.spare;
+            let Spare { replies, aftermath, .. } = &mut *self.spare;
             let idle = replies.is_empty();
             let finished = if broken.is_none() {
                 let mut state = self.pipeline.state();
-                state.wait.clone_from(&wait);
                 for (head, returned) in replies.drain(..) {
                     state.take_in(&head, returned, aftermath);
                 }
@@ -62,6 +61,7 @@ impl<'a> Reader<'a> {
                 }
                 done(&mut state) || state.broken.is_some()
             } else {
+                replies.clear();
                 false
             };
             aftermath.settle();
@@ -72,17 +72,16 @@ impl<'a> Reader<'a> {
                 return;
             }
             if !idle {
-                wait.over();
+                self.wait.over();
                 continue;
             }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return;
             }
-            if wait.goes_on(self.receiver.as_ref().and_then(Receiver::hints)) {
+            if self.wait.goes_on(self.receiver.as_ref().and_then(Receiver::hints)) {
                 continue;
             }
-            wait.over();
+            self.wait.over();
             if let Err(error) = self.sleep(deadline) {
                 return self.pipeline.break_off(self.client, error);
             }
@@ -92,7 +91,7 @@ impl<'a> Reader<'a> {
     /// Reads what has arrived; with what is wrong with it, and whether the connection has ended behind it.
     fn replies(&mut self) -> (Option<Error>, Option<TransportError>) {
         let Some(receiver) = &mut self.receiver else { return (None, None) };
-        let Spare { frame, replies, .. } = &mut self.spare;
+        let Spare { frame, replies, .. } = &mut *self.spare;
         loop {
             match receiver.read(frame) {
                 Ok(true) => match LinkNotice::read(frame) {
@@ -175,7 +174,8 @@ impl Drop for Reader<'_> {
         let errand = {
             let mut state = self.pipeline.state();
             state.receiver = self.receiver.take();
-            state.spare = std::mem::take(&mut self.spare);
+            state.spare = Some(std::mem::take(&mut self.spare));
+            state.wait.clone_from(&self.wait);
             state.errand()
         };
         self.pipeline.run(errand, self.client);

@@ -41,6 +41,7 @@ thread_local! {
 struct Passage(PhantomData<*const ()>);
 
 impl Passage {
+    #[inline]
     fn enter() -> Self {
         HERE.with(|here| {
             if here.inside.get() == 0 && !here.forking.get() {
@@ -54,6 +55,7 @@ impl Passage {
 }
 
 impl Drop for Passage {
+    #[inline]
     fn drop(&mut self) {
         HERE.with(|here| {
             here.inside.set(here.inside.get() - 1);
@@ -102,6 +104,7 @@ impl<T> ForkMutex<T> {
 
 impl<T: ?Sized> ForkMutex<T> {
     /// Waits for the lock: as long as a fork or another critical section takes, which is microseconds.
+    #[inline]
     pub fn lock(&self) -> ForkGuard<'_, T> {
         let passage = Passage::enter();
         ForkGuard { value: self.0.lock(), _passage: passage }
