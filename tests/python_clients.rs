@@ -416,6 +416,16 @@ fn a_queue_that_is_shut_down_says_so_in_every_version() {
     }
 }
 
+/// What is new in 3.14, by the proxy type that it has there.
+#[test]
+fn sets_do_what_they_do_in_python() {
+    for python in pythons() {
+        let manager = start();
+        run(script(python, &manager, "sets.py"));
+        manager.shutdown().unwrap();
+    }
+}
+
 /// Functions that a server's pool runs, also for those who have no functions of Rust's.
 mod tasks {
     use super::*;

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/pythons.rs"]
 mod pythons;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
@@ -16,7 +16,7 @@ use multiproc::types::{
     ArrayProxy, BarrierProxy, BoundedSemaphoreProxy, BrokenBarrierError, ConditionProxy, CounterProxy, DictProxy,
     EventProxy, IteratorProxy, JoinableQueueProxy, LifoQueueProxy, ListProxy, LockProxy, NamespaceProxy, NotOwned,
     OverRelease, PoolProxy, PriorityQueueProxy, QueueError, QueueProxy, RLockProxy, SemaphoreProxy, SequenceError,
-    Slice, ValueProxy,
+    SetProxy, Slice, ValueProxy,
 };
 use multiproc::{Address, BaseManager, BaseProxy, CallError, Error, PoolError, Proxy, RemoteError, SyncManager, Value};
 use nix::sys::signal::{Signal, killpg};
@@ -555,6 +555,42 @@ fn values_arrays_and_namespaces() {
         assert!(namespace.equals(&settings).unwrap());
         assert_eq!(lacks(namespace.update("depth", |depth: Option<u32>| depth)), "update");
         assert!(matches!(CounterProxy::new(manager, 0), Err(Error::NoSuchType { .. })));
+    });
+}
+
+/// As managers of Python's have them from 3.14 on; on older ones the program of this test registers them.
+#[test]
+fn sets() {
+    with_each(|_, manager, _| {
+        let set = SetProxy::from_iter(manager, [1_u64, 2]).unwrap();
+        assert!(set.insert(3).unwrap() && !set.insert(3).unwrap());
+        assert!(set.contains(1).unwrap() && set.remove(1).unwrap() && !set.remove(1).unwrap());
+        let sorted = |elements: multiproc::Result<Vec<u64>>| {
+            let mut elements = elements.unwrap();
+            elements.sort_unstable();
+            elements
+        };
+        assert_eq!((set.len().unwrap(), sorted(set.to_vec())), (2, vec![2, 3]));
+        assert_eq!(set.iter().map(Result::unwrap).collect::<BTreeSet<_>>(), BTreeSet::from([2, 3]));
+        let other = [3_u64, 4];
+        assert_eq!(sorted(set.union(&other)), [2, 3, 4]);
+        assert_eq!(sorted(set.intersection(&[3_u64, 5])), [3]);
+        assert_eq!(sorted(set.difference(&other)), [2]);
+        assert_eq!(sorted(set.symmetric_difference(&other)), [2, 4]);
+        assert!(set.is_subset(&[1_u64, 2, 3]).unwrap() && !set.is_subset(&other).unwrap());
+        assert!(set.is_superset(&[2_u64]).unwrap() && set.is_disjoint(&[7_u64]).unwrap());
+        assert!(set.equals(&[3_u64, 2]).unwrap() && !set.equals(&other).unwrap());
+        set.union_with(&other).unwrap();
+        set.subtract(&[2_u64]).unwrap();
+        assert_eq!(sorted(set.to_vec()), [3, 4]);
+        set.symmetric_difference_with(&[4_u64, 9]).unwrap();
+        set.intersect_with(&[9_u64]).unwrap();
+        assert_eq!((set.pop().unwrap(), set.pop().unwrap()), (Some(9), None));
+        set.extend([1, 1]).unwrap();
+        let shared = SetProxy::from_iter(manager, [3_u64, 4]).unwrap();
+        assert!(set.union(&shared).unwrap_err().to_string().contains("`to_vec`"));
+        set.clear().unwrap();
+        assert!(set.is_empty().unwrap());
     });
 }
 

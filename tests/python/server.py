@@ -79,6 +79,9 @@ JOBS = queue.Queue()
 
 Manager.register("Account", Account, method_to_typeid={"open": "OpenAccount", "counting": "Iterator"})
 Manager.register("OpenAccount", create_method=False)
+if not hasattr(SyncManager, "set"):
+    # As 3.14 has it.
+    Manager.register("set", set, exposed=[name for name in dir(set) if not name.startswith("_") or name in ("__contains__", "__len__", "__iter__")])
 Manager.register("get_jobs", lambda: JOBS)
 Manager.register("PriorityQueue", queue.PriorityQueue)
 Manager.register("LifoQueue", queue.LifoQueue)

@@ -16,6 +16,7 @@ mod namespace;
 mod numbers;
 mod pool;
 mod queue;
+mod set;
 mod waits;
 
 use serde::Serialize;
@@ -43,6 +44,7 @@ pub(crate) fn adapter_of(name: &str) -> Option<&'static dyn Adapter> {
         "Value" | "ValueProxy" => &numbers::ValueAdapter,
         "Array" | "ArrayProxy" => &numbers::ArrayAdapter,
         "Namespace" | "NamespaceProxy" => &namespace::NamespaceAdapter,
+        "set" | "SetProxy" => &set::SetAdapter,
         "Pool" | "PoolProxy" => &pool::PoolAdapter,
         "AsyncResult" | "AsyncResultProxy" => &pool::ResultAdapter,
         "PoolResultsProxy" => &pool::ResultsAdapter,
@@ -114,13 +116,21 @@ fn as_list(sequence: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Refuses an operand that is another shared object.
+fn is_copy(operand: &[u8]) -> Result<()> {
+    match parts::shape(operand) {
+        Ok(Shape::Proxy(_)) => {
+            let reason = "of a manager of Python's, only copies are compared and combined: give the other one's `to_value`, \
+                          `to_vec` or `to_map`";
+            Err(Error::Unserializable { type_name: "proxy".to_owned(), reason: reason.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether two values are equal, by Python's rules.
 fn equals(own: &[u8], other: &[u8]) -> Result<Answer, Trouble> {
-    if let Ok(Shape::Proxy(_)) = parts::shape(other) {
-        let reason =
-            "of a manager of Python's, only copies are compared: give the other one's `to_value`, `to_vec` or `to_map`";
-        return Err(Error::Unserializable { type_name: "proxy".to_owned(), reason: reason.to_owned() }.into());
-    }
+    is_copy(other)?;
     let canonical = |bytes: &[u8]| values::canonical(bytes).map_err(|error| Error::protocol(error.to_string()));
     Ok(value(&(canonical(own)? == canonical(other)?)))
 }

@@ -12,6 +12,7 @@ mod namespace;
 mod pool;
 mod queue;
 mod scalars;
+mod set;
 mod value;
 
 use std::any::TypeId;
@@ -40,6 +41,7 @@ pub(crate) fn faces() -> Vec<(TypeId, &'static dyn Face)> {
         (TypeId::of::<super::SharedValue>(), &value::ValueFace),
         (TypeId::of::<super::Array>(), &array::ArrayFace),
         (TypeId::of::<super::Namespace>(), &namespace::NamespaceFace),
+        (TypeId::of::<super::Set>(), &set::SetFace),
         (TypeId::of::<super::SharedPool>(), &pool::PoolFace),
         (TypeId::of::<super::SharedResult>(), &pool::ResultFace),
         (TypeId::of::<super::PoolResults>(), &pool::ResultsFace),
