@@ -42,6 +42,11 @@ impl Chatter {
         self.pondering.lock().unwrap().push(responder);
     }
 
+    /// How many wait for what they ponder.
+    pub fn pondering(&self) -> u64 {
+        self.pondering.lock().unwrap().iter().filter(|responder| responder.is_wanted()).count() as u64
+    }
+
     /// Gives something away that is put back where it does not arrive.
     pub fn take(&self, responder: Responder<u64>) {
         let returned = Arc::clone(&self.returned);
@@ -269,6 +274,25 @@ fn waiting_calls_end_by_the_servers_clock_and_by_cancellation() {
     data.frame(&cancel(1));
     data.call(3, SERVER, "ping");
     assert_eq!(answered(data.hear().expect("an answer")), 3);
+    manager.shutdown().unwrap();
+}
+
+/// Mechanism: what a connection's end gives up. The client lives on, and its other connections do; the calls that waited on this one are no longer anybody's.
+#[test]
+fn waiting_calls_of_a_broken_connection_are_given_up() {
+    let _alone = alone();
+    let manager = builder().start().unwrap();
+    let chatter = ChatterProxy::new(&manager).unwrap();
+    let object = first(&manager);
+    let _control = Raw::proven(&manager, CONTROL, CLIENT, 0);
+    let [mut breaks, mut lives] = [1, 2].map(|connection| Raw::proven(&manager, DATA, CLIENT, connection));
+    for request in 1..=3 {
+        breaks.call(request, object, "ponder");
+    }
+    lives.call(1, object, "ponder");
+    eventually("all wait", || chatter.pondering().unwrap() == 4);
+    drop(breaks);
+    eventually("those on the other connection wait on", || chatter.pondering().unwrap() == 1);
     manager.shutdown().unwrap();
 }
 
