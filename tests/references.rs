@@ -408,6 +408,30 @@ fn a_redeemed_ticket_keeps_nothing() {
     manager.shutdown().unwrap();
 }
 
+/// Mechanism: what a token names is looked for at the server that it names. Another one at the same address has objects of the same numbers.
+#[test]
+fn a_ticket_of_a_server_that_has_ended_names_nothing_of_the_next_at_its_address() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", directory.path().join("socket").display());
+    let former = builder().address(&*address).start().unwrap();
+    let proxy = CounterProxy::new(&former).unwrap();
+    let text = serde_json::to_string(&proxy).unwrap();
+    drop(proxy);
+    former.shutdown().unwrap();
+    let latter = builder().address(&*address).start().unwrap();
+    let other = CounterProxy::new(&latter).unwrap();
+    // Where decoding has no error to give, the first call has.
+    let refused = serde_json::from_str::<CounterProxy>(&text).map(|decoded| decoded.add(1));
+    let told = match refused {
+        Ok(called) => called.expect_err("another server's object").to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert!(told.contains("another server has taken its address"), "{told}");
+    assert_eq!(other.get().unwrap(), 0);
+    latter.shutdown().unwrap();
+}
+
 /// Mechanism: a ticket that nobody redeems lapses after its sender's last reference; what is decoded later names nothing.
 #[test]
 fn a_ticket_lapses_after_its_sender_let_go() {
