@@ -1,5 +1,6 @@
-//! What the machine can do at best: bare ping-pong on a socket and in shared memory, and memcpy.
+//! What the machine can do at best: bare ping-pong on a socket and in shared memory, memcpy, and two processes that copy through memory which they share.
 
+use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -91,4 +92,77 @@ pub fn memcpy(size: usize) -> f64 {
         copied += size;
     }
     copied as f64 / begin.elapsed().as_secs_f64() / (1_u64 << 30) as f64
+}
+
+/// The bytes that lie between two processes at most, and those of a piece.
+const WINDOW: usize = 512 << 10;
+const PIECE: usize = 64 << 10;
+
+#[repr(C)]
+struct Window {
+    written: Line,
+    taken: Line,
+    bytes: UnsafeCell<[u8; WINDOW]>,
+}
+
+impl Window {
+    /// Waits until `is_time`, and lets others have the processor now and then.
+    fn wait(is_time: impl Fn() -> bool) {
+        for look in 1_u32.. {
+            if is_time() {
+                return;
+            }
+            if look % 4096 == 0 { std::thread::yield_now() } else { spin_loop() }
+        }
+    }
+
+    /// The memory where the byte of this number lies.
+    fn at(&self, number: u64) -> *mut u8 {
+        // SAFETY: inside the array.
+        unsafe { self.bytes.get().cast::<u8>().add(number as usize % WINDOW) }
+    }
+}
+
+/// GiB/s of bytes that one process copies into memory which it shares, piece by piece, while another copies them out into memory that it uses again: a memcpy from one processor to
+/// another, with nothing of a protocol.
+pub fn across(size: usize) -> Result<f64> {
+    let window = Shared::<Window>::zeroed()?;
+    let pieces =
+        |from: u64| (0..size).step_by(PIECE).map(move |start| (from + start as u64, start, PIECE.min(size - start)));
+    let taker = Forked::run(|| {
+        let window = window.get();
+        let mut to = vec![1_u8; size];
+        for from in (0..).step_by(size) {
+            for (place, start, length) in pieces(from) {
+                Window::wait(|| window.written.0.load(Ordering::Acquire) >= place + length as u64);
+                // SAFETY: written before it was published, and not written again before it is said to be taken; the sizes are multiples of a piece, or smaller than one.
+                unsafe { std::ptr::copy_nonoverlapping(window.at(place), to[start..].as_mut_ptr(), length) };
+                window.taken.0.store(place + length as u64, Ordering::Release);
+            }
+            std::hint::black_box(&mut to);
+        }
+        Ok(())
+    })?;
+    let window = window.get();
+    let bytes = vec![7_u8; size];
+    let mut from = 0;
+    let mut send = || {
+        for (place, start, length) in pieces(from) {
+            Window::wait(|| place + length as u64 - window.taken.0.load(Ordering::Acquire) <= WINDOW as u64);
+            // SAFETY: what lay there was taken.
+            unsafe { std::ptr::copy_nonoverlapping(bytes[start..].as_ptr(), window.at(place), length) };
+            window.written.0.store(place + length as u64, Ordering::Release);
+        }
+        from += size as u64;
+        Window::wait(|| window.taken.0.load(Ordering::Acquire) == from);
+    };
+    send();
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() < Duration::from_millis(300) {
+        send();
+        count += 1;
+    }
+    let time = begin.elapsed();
+    drop(taker);
+    Ok((size * count) as f64 / time.as_secs_f64() / (1_u64 << 30) as f64)
 }
