@@ -359,8 +359,8 @@ impl Exchange<'_> {
             }
             if std::mem::take(&mut asleep) {
                 // An error is met again where the answer is waited for.
-                let _ = poll::wait_one(receiver.fd(), Interest::Read, Some(ROOM_TIME));
-                receiver.heed();
+                let woken = poll::wait_one(receiver.fd(), Interest::Read, Some(ROOM_TIME));
+                receiver.heed(woken.is_ok_and(|woken| woken.hung_up));
                 waits += 1;
             } else if !wait.goes_on(receiver.hints()) {
                 wait.over();
@@ -378,7 +378,7 @@ impl Exchange<'_> {
         };
         let sent = sender.stream(head.len() + tokens.len() + size, &mut give, &mut room)?;
         if asleep {
-            receiver.heed();
+            receiver.heed(false);
         }
         wait.over();
         if failed {

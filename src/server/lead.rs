@@ -347,6 +347,7 @@ impl Streams {
         if count == 0 {
             buffer::trim();
         }
+        lead.looked = Instant::now();
         core.crew.wakes();
         self.hear(lead, count, core);
     }
@@ -374,8 +375,9 @@ impl Streams {
                 }
             }
             if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+                let ended = flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
                 match &stream {
-                    Stream::Data(session) if session.is_upgraded() => session.heed(),
+                    Stream::Data(session) if session.is_upgraded() => session.heed(ended),
                     _ => lead.heard = lead.looked,
                 }
                 lead.queue(stream);

@@ -303,9 +303,9 @@ impl Session {
         Some(inbound.is_ready())
     }
 
-    /// The socket of a connection with shared memory was readable: the doorbell, or the end.
-    pub(super) fn heed(&self) {
-        self.inbound.lock().heed();
+    /// The socket of a connection with shared memory was readable: the doorbell; or it has `ended`.
+    pub(super) fn heed(&self, ended: bool) {
+        self.inbound.lock().heed(ended);
     }
 
     /// Prepares for the leader to look at this connection no more until its doorbell rings; false if there is something to be done first.

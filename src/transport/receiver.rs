@@ -191,20 +191,20 @@ impl Receiver {
     /// To be asked before sleeping on the fd: false if something has come that no event will tell of. After true, the other side makes the fd readable with
     /// the next thing that it sends or takes out, and [`next`](Self::next) must be called before this is asked again.
     pub fn settle(&mut self) -> bool {
-        self.socket.check().is_err() || self.ring.as_mut().is_none_or(|ring| ring.settle(false))
+        self.socket.check().is_err() || self.ring.as_mut().is_none_or(|ring| ring.settle(false, self.socket.as_fd()))
     }
 
     /// As [`settle`](Self::settle), for one who does not want to read for now, only to be told of room.
     pub fn settle_deaf(&mut self) {
         if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
-            ring.settle(true);
+            ring.settle(true, self.socket.as_fd());
         }
     }
 
-    /// The fd was readable: takes in what that meant, where it is not frames.
-    pub fn heed(&mut self) {
+    /// The fd was readable, or has `ended`: takes in what that meant, where it is not frames.
+    pub fn heed(&mut self, ended: bool) {
         if let (Some(ring), Ok(())) = (&mut self.ring, self.socket.check()) {
-            ring.heed(self.socket.as_fd());
+            ring.heed(ended, self.socket.as_fd());
         }
     }
 

@@ -19,7 +19,7 @@
 //!
 //! Beside *strangers* who want the processors all the time, a yield is the worst that can be done: the system takes it for the rest of a time slice given up, and gives a whole one, some milliseconds,
 //! to each of them. A sleeper, in contrast, keeps its claim, and takes the processor from them as soon as it is woken. So after a yield that took longer than [`Pace::slow_yield`] (among clients that take
-//! turns: after [some](Pace::crowded_signs) in a row that took longer than that and a round of turns) nothing is yielded for a while, which doubles from [`Pace::rest`] to [`Pace::longest_rest`]:
+//! turns: after [some](Pace::clients_per_sign) that took longer than that and a round of turns) nothing is yielded for a while, which doubles from [`Pace::rest`] to [`Pace::longest_rest`]:
 //! who waits apart from the other side pauses until [`Pace::linger`] is over and then parks, who waits on the other's processor parks at once, and who has had its turn sleeps for the others' turns.
 //! Both sides then run at full speed while both have a processor, and while one has none the other one sleeps, and saves up its claim for when it is back.
 
@@ -54,8 +54,9 @@ pub struct Pace {
     pub crowded_yields: u32,
     /// A yield that takes longer has given the processor to a stranger.
     pub slow_yield: Duration,
-    /// After how many such yields in a row strangers are believed in among clients that take turns, one of whom may just have begun, or been held up.
-    pub crowded_signs: u32,
+    /// Among clients that take turns each of them may be held up by one that has just begun: so strangers are believed in only after one more such yield for so many clients, each within
+    /// [`rest`](Self::rest) of the one before.
+    pub clients_per_sign: u32,
     /// For how long nothing is yielded after the first such.
     pub rest: Duration,
     /// And at most.
@@ -64,7 +65,7 @@ pub struct Pace {
     pub together: u32,
     /// The same for a client where there are more active processes than processors, and the server stays where it is: it is best off alone.
     pub crowded_together: u32,
-    /// How long to stay then.
+    /// How long to stay then; and the longest time between two such waits: whose calls are further apart is best off where the other side is.
     pub stay: Duration,
     /// For how long a client may call in a row where there are more active processes than processors, before it yields: a millisecond divided by the number of
     /// clients, within these limits. Less would cost calls, more would let the others wait.
@@ -81,7 +82,7 @@ impl WaitPolicy {
             linger: micros(50),
             crowded_yields: 64,
             slow_yield: micros(2_000),
-            crowded_signs: 3,
+            clients_per_sign: 16,
             rest: micros(20_000),
             longest_rest: micros(1_000_000),
             together: 16,
@@ -118,10 +119,11 @@ pub struct Wait {
     yields: u32,
     /// Until when no more yields are done, and how long that was made.
     rests: Option<(Instant, Duration)>,
-    /// How many yields in a row were slow.
-    slow: u32,
-    /// How many waits in a row began on the other side's processor, and when this side last left it.
+    /// How many yields were slow, each a short while after the one before, and when the last one was.
+    slow: Option<(u32, Instant)>,
+    /// How many waits in a row began on the other side's processor, when the last one did, and when this side last left it.
     together: u32,
+    met: Option<Instant>,
     left: Option<Instant>,
     /// When this client last gave way to the others.
     gave_way: Option<Instant>,
@@ -136,8 +138,9 @@ impl Wait {
             since: None,
             yields: 0,
             rests: None,
-            slow: 0,
+            slow: None,
             together: 0,
+            met: None,
             left: None,
             gave_way: None,
         }
@@ -226,13 +229,14 @@ impl Wait {
         // Among those who take turns a yield takes a round of them.
         let round = crowd.map_or(Duration::ZERO, |active| self.round(active));
         if took <= self.pace.slow_yield + round {
-            self.slow = 0;
             return;
         }
-        self.slow += 1;
+        let (count, last) = self.slow.unwrap_or((0, after));
+        let count = if after.saturating_duration_since(last) > self.pace.rest { 1 } else { count + 1 };
+        self.slow = Some((count, after));
         // The stranger's time is not this wait's.
         self.since = Some(after);
-        if crowd.is_none() || self.rests.is_some() || self.slow >= self.pace.crowded_signs {
+        if count >= self.pace.signs(crowd) || self.rests.is_some() {
             let last = self.rests.map_or(Duration::ZERO, |(_, rest)| rest);
             let rest = (last * 2).clamp(self.pace.rest, self.pace.longest_rest);
             self.rests = Some((after + rest, rest));
@@ -254,7 +258,10 @@ impl Wait {
 
     /// A wait begins on the other side's processor.
     fn is_together(&mut self, peer: Hints, now: Instant) {
-        self.together += 1;
+        if self.met.is_none_or(|met| now - met > self.pace.stay) {
+            self.together = 0;
+        }
+        (self.together, self.met) = (self.together + 1, Some(now));
         let patience = if is_crowd(peer.active) { self.pace.crowded_together } else { self.pace.together };
         let stays = self.left.is_some_and(|left| now - left < self.pace.stay);
         if patience > 0 && self.together >= patience && !stays {
@@ -292,6 +299,11 @@ impl Wait {
 }
 
 impl Pace {
+    /// After how many slow yields strangers are believed in.
+    fn signs(&self, crowd: Option<u32>) -> u32 {
+        1 + crowd.unwrap_or(0) / self.clients_per_sign
+    }
+
     /// How long one of so many clients may call in a row.
     fn turn(&self, active: u32) -> Duration {
         let [least, most] = self.turn;
@@ -379,15 +391,48 @@ mod tests {
             assert!(!wait.rests(now), "{active}");
         }
         let slow = Duration::from_millis(4);
-        for _ in 1..wait.pace.crowded_signs {
-            wait.learns(Some(8), slow, now);
+        for _ in 1..wait.pace.signs(Some(32)) {
+            wait.learns(Some(32), slow, now);
         }
         assert!(!wait.rests(now), "one of the others may have been held up");
-        wait.learns(Some(8), slow, now);
+        wait.learns(Some(32), slow, now);
         assert!(wait.rests(now));
         let later = now + wait.pace.rest;
-        wait.learns(Some(8), slow, later);
+        wait.learns(Some(32), slow, later);
         assert!(wait.rests(later), "who knows them believes the first sign");
+    }
+
+    #[test]
+    fn held_up_now_and_then_is_no_sign_of_strangers() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let mut now = Instant::now();
+        for _ in 0..10 {
+            wait.learns(Some(32), Duration::from_millis(4), now);
+            assert!(!wait.rests(now));
+            now += wait.pace.rest * 2;
+        }
+        for sign in 1..=wait.pace.signs(Some(32)) {
+            wait.learns(Some(32), Duration::from_millis(4), now);
+            // Quick ones between them make no difference: one of the processors may be free at times.
+            wait.learns(Some(32), Duration::from_micros(5), now);
+            assert_eq!(wait.rests(now), sign == wait.pace.signs(Some(32)));
+        }
+    }
+
+    /// A client that called every 10 ms left the server's processor after sixteen calls, and was waited for on another one that had to be woken.
+    #[test]
+    fn who_calls_now_and_then_stays_where_the_other_side_is() {
+        let mut wait = Wait::new(WaitPolicy::Balanced);
+        let (peer, mut now) = (Hints { cpu: cpu::current(), active: 1 }, Instant::now());
+        for _ in 0..100 {
+            wait.is_together(peer, now);
+            now += wait.pace.stay * 2;
+        }
+        assert!(wait.left.is_none());
+        for _ in 0..wait.pace.together {
+            wait.is_together(peer, now);
+        }
+        assert!(wait.left.is_some(), "who waits there again and again leaves");
     }
 
     /// Two busy strangers cut a million calls a second to a few hundred: each wait yielded, and each yield gave a whole time slice to each of them; a yield whose end found the

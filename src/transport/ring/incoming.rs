@@ -54,6 +54,8 @@ pub struct Incoming {
     large: Option<Large>,
     /// Whether this side's word is raised.
     asleep: bool,
+    /// Whether the doorbell may have been rung, so that a byte lies in the socket.
+    rung: bool,
     /// Whether something was taken out since the other side was last looked at: it may sleep until there is room.
     made_room: bool,
     /// Whether the socket has ended: what lies in the memory is all that will ever come.
@@ -73,6 +75,7 @@ impl Incoming {
             memory,
             large: None,
             asleep: false,
+            rung: false,
             made_room: false,
             ended: false,
             told: Hints { cpu: 0, active: 0 },
@@ -135,7 +138,7 @@ impl Incoming {
         limit: u64,
     ) -> Result<bool, TransportError> {
         if self.asleep {
-            self.rise(socket);
+            self.rise();
         }
         let read = self.advance(frame, socket, limit);
         self.publish();
@@ -214,22 +217,35 @@ impl Incoming {
     }
 
     /// Prepares to sleep on the socket; false if there is something to be done first. With `deaf`, what lies ready to be read does not count.
-    pub(in crate::transport) fn settle(&mut self, deaf: bool) -> bool {
+    pub(in crate::transport) fn settle(&mut self, deaf: bool, socket: BorrowedFd<'_>) -> bool {
+        if self.rung {
+            // Before the word is raised: a byte that comes afterwards is for this sleep, and has to end it.
+            self.drain(socket);
+        }
         self.asleep = doorbell::settle(&self.memory.side(self.side).asleep, || deaf || !self.is_ready());
         self.publish();
         self.asleep
     }
 
-    /// The socket has something to say: takes it in, be it the doorbell or the end.
-    pub(in crate::transport) fn heed(&mut self, socket: BorrowedFd<'_>) {
-        self.rise(socket);
+    /// The socket has something to say: the doorbell, which can wait until the next sleep while somebody waits for what was rung for; or its end.
+    pub(in crate::transport) fn heed(&mut self, ended: bool, socket: BorrowedFd<'_>) {
+        let again = self.rung;
+        self.rise();
+        if again || ended {
+            self.drain(socket);
+        }
+        self.publish();
     }
 
-    fn rise(&mut self, socket: BorrowedFd<'_>) {
+    fn rise(&mut self) {
         doorbell::rise(&self.memory.side(self.side).asleep);
-        self.asleep = false;
+        (self.asleep, self.rung) = (false, true);
+    }
+
+    /// Takes out of the socket what the doorbell has left there.
+    fn drain(&mut self, socket: BorrowedFd<'_>) {
+        self.rung = false;
         self.ended |= !discard(socket);
-        self.publish();
     }
 
     /// Wakes the other side if it sleeps; after room was made.

@@ -45,13 +45,14 @@ impl Side {
         }
     }
 
+    /// What an earlier sleep was rung for is taken out before the next one, as `Incoming::settle` does, not when that sleep ends.
     fn sleep_unless(&self, ready: impl Fn() -> bool) {
+        *self.rung.lock().unwrap() = false;
         if settle(&self.asleep, || !ready()) {
             let mut rung = self.rung.lock().unwrap();
             while !*rung {
                 rung = self.bell.wait(rung).unwrap();
             }
-            *rung = false;
         }
         rise(&self.asleep);
     }

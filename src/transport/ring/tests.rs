@@ -167,7 +167,7 @@ fn scribbling_over_every_byte_harms_nobody() {
                     let _ = server.outgoing.send(&[&frame], None, near.as_fd())?;
                     while server.incoming.next(near.as_fd(), LIMIT)?.is_some() {}
                     while client.incoming.next(far.as_fd(), LIMIT)?.is_some() {}
-                    let _ = (client.incoming.settle(false), server.incoming.settle(false));
+                    let _ = (client.incoming.settle(false, far.as_fd()), server.incoming.settle(false, near.as_fd()));
                     let _ = client.outgoing.flush(far.as_fd())?;
                     let _ = server.outgoing.flush(near.as_fd())?;
                     Ok(())
@@ -192,25 +192,27 @@ fn scribbling_over_every_byte_harms_nobody() {
 fn a_sleeper_is_woken_by_frames_by_room_and_by_the_end() {
     let mut pair = Pair::new();
     let readable = |socket: &UnixStream| poll::wait_one(socket, Interest::Read, Some(Duration::ZERO)).unwrap().readable;
-    assert!(pair.server.incoming.settle(false));
+    assert!(pair.server.incoming.settle(false, pair.near.as_fd()));
     let _ = pair.send(b"one").unwrap();
     assert!(readable(&pair.near), "a frame rings");
     let _ = pair.send(b"two").unwrap();
     assert_eq!(pair.receive().unwrap().as_deref(), Some(&b"one"[..]));
-    assert!(!readable(&pair.near), "once");
-    assert!(!pair.server.incoming.settle(false), "nobody sleeps while something lies there");
+    assert!(!pair.server.incoming.settle(false, pair.near.as_fd()), "nobody sleeps while something lies there");
+    assert!(!readable(&pair.near), "once, and what was rung is forgotten before the next sleep");
     while pair.send(&[0; 1000]).unwrap() == Progress::Done {}
-    assert!(pair.client.incoming.settle(false));
+    assert!(pair.client.incoming.settle(false, pair.far.as_fd()));
     while pair.receive().unwrap().is_some() {}
     assert!(readable(&pair.far), "room rings");
-    pair.client.incoming.heed(pair.far.as_fd());
+    pair.client.incoming.heed(false, pair.far.as_fd());
     assert_eq!(pair.client.outgoing.flush(pair.far.as_fd()).unwrap(), Progress::Done);
     assert!(pair.receive().unwrap().is_some());
     let Pair { client, far, .. } = &mut pair;
     far.shutdown(std::net::Shutdown::Both).unwrap();
     let _ = client;
-    assert!(pair.receive().unwrap().is_none() && pair.server.incoming.settle(false));
+    assert!(pair.receive().unwrap().is_none() && pair.server.incoming.settle(false, pair.near.as_fd()));
     assert!(readable(&pair.near), "the end wakes");
+    assert!(pair.receive().unwrap().is_none(), "what woke is looked at before the next sleep");
+    assert!(!pair.server.incoming.settle(false, pair.near.as_fd()));
     assert!(matches!(pair.receive(), Err(TransportError::Closed)));
 }
 
@@ -282,12 +284,12 @@ fn a_frame_waits_for_a_receiver_that_is_stopped_while_it_gives_memory_back() {
     for _ in 0..1_000 {
         assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Pending);
     }
-    assert!(client.incoming.settle(false), "it may sleep meanwhile");
+    assert!(client.incoming.settle(false, far.as_fd()), "it may sleep meanwhile");
     assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Pending);
     owner.store(NOBODYS, Ordering::Release);
     server.incoming.discard(near.as_fd());
     assert!(poll::wait_one(&*far, Interest::Read, Some(Duration::ZERO)).unwrap().readable, "and is woken");
-    client.incoming.heed(far.as_fd());
+    client.incoming.heed(false, far.as_fd());
     assert_eq!(client.outgoing.flush(far.as_fd()).unwrap(), Progress::Done);
     assert_eq!(pair.receive().unwrap(), Some(frame));
 }
@@ -323,7 +325,7 @@ fn the_end_inside_a_large_frame_is_told() {
     assert_eq!(pair.send(&vec![1; 3 * BULK as usize]).unwrap(), Progress::Pending);
     assert!(pair.receive().unwrap().is_none());
     pair.far.shutdown(std::net::Shutdown::Both).unwrap();
-    pair.server.incoming.heed(pair.near.as_fd());
+    pair.server.incoming.heed(true, pair.near.as_fd());
     for _ in 0..2 {
         assert!(matches!(pair.receive(), Err(TransportError::Truncated)));
     }
