@@ -84,7 +84,16 @@ pub(super) struct Aftermath {
 
 impl Aftermath {
     /// Wakes those who wait, and lets go of what nobody needs.
+    #[inline]
     pub(super) fn settle(&mut self) {
+        let Self { threads, tasks, stale, kept, returned } = self;
+        let rests = threads.is_empty() && tasks.is_empty() && stale.is_empty();
+        if !rests || !kept.is_empty() || !returned.is_empty() {
+            self.settle_now();
+        }
+    }
+
+    fn settle_now(&mut self) {
         let Self { threads, tasks, stale, kept, returned } = self;
         threads.drain(..).for_each(|thread| thread.unpark());
         tasks.drain(..).for_each(Waker::wake);

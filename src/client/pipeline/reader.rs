@@ -18,14 +18,17 @@ use crate::transport::{Hints, Receiver, TransportError, Wait};
 /// How many replies are taken in at once.
 const MOST: usize = 256;
 
+/// At which of its looks in vain a reader takes the lock, to see to what others have changed meanwhile: the first, and then one of so many.
+const LOOKS: u32 = 16;
+
 /// Who has the receiver.
 pub(super) struct Reader<'a> {
     pipeline: &'a Arc<Pipeline>,
     client: &'a Arc<Client>,
     /// Put back when the reader is dropped.
     receiver: Option<Receiver>,
-    /// As well.
-    spare: Box<Spare>,
+    /// As well; `None` only while it is dropped.
+    spare: Option<Box<Spare>>,
     wait: Wait,
 }
 
@@ -33,7 +36,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(pipeline: &'a Arc<Pipeline>, client: &'a Arc<Client>, receiver: Receiver) -> Self {
         let (spare, wait) = {
             let mut state = pipeline.state();
-            (state.spare.take().unwrap_or_default(), state.wait.clone())
+            (Some(state.spare.take().unwrap_or_default()), state.wait.clone())
         };
         Self { pipeline, client, receiver: Some(receiver), spare, wait }
     }
@@ -45,11 +48,19 @@ impl<'a> Reader<'a> {
             // What was sent ahead has had its time; the others have theirs while it is answered.
             self.wait.give_way(receiver.hints());
         }
+        let mut looks = 0_u32;
         loop {
             let (broken, end) = self.replies();
-            let Spare { replies, aftermath, .. } = &mut *self.spare;
+            let Spare { replies, aftermath, .. } = &mut **self.spare.get_or_insert_default();
             let idle = replies.is_empty();
-            let finished = if broken.is_none() {
+            looks = if idle { looks + 1 } else { 0 };
+            let finished = if broken.is_some() {
+                replies.clear();
+                false
+            } else if looks % LOOKS > 1 {
+                // Nothing has changed but what others want to have sent, which can wait for a moment.
+                false
+            } else {
                 let mut state = self.pipeline.state();
                 for (head, returned) in replies.drain(..) {
                     state.take_in(&head, returned, aftermath);
@@ -60,9 +71,6 @@ impl<'a> Reader<'a> {
                     aftermath.threads.append(crowd);
                 }
                 done(&mut state) || state.broken.is_some()
-            } else {
-                replies.clear();
-                false
             };
             aftermath.settle();
             if let Some(error) = broken.or_else(|| end.map(|end| self.broken(&end))) {
@@ -82,6 +90,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             self.wait.over();
+            looks = 0;
             if let Err(error) = self.sleep(deadline) {
                 return self.pipeline.break_off(self.client, error);
             }
@@ -91,7 +100,7 @@ impl<'a> Reader<'a> {
     /// Reads what has arrived; with what is wrong with it, and whether the connection has ended behind it.
     fn replies(&mut self) -> (Option<Error>, Option<TransportError>) {
         let Some(receiver) = &mut self.receiver else { return (None, None) };
-        let Spare { frame, replies, .. } = &mut *self.spare;
+        let Spare { frame, replies, .. } = &mut **self.spare.get_or_insert_default();
         loop {
             match receiver.read(frame) {
                 Ok(true) => match LinkNotice::read(frame) {
@@ -174,7 +183,7 @@ impl Drop for Reader<'_> {
         let errand = {
             let mut state = self.pipeline.state();
             state.receiver = self.receiver.take();
-            state.spare = Some(std::mem::take(&mut self.spare));
+            state.spare = self.spare.take();
             state.wait.clone_from(&self.wait);
             state.errand()
         };
