@@ -269,7 +269,6 @@ impl Session {
             || self.holds.load(Ordering::Acquire)
             || self.is_shelved()
             || self.place.is_gone()
-            || !self.is_upgraded()
     }
 
     /// The next frame out of shared memory, and what the client tells of itself; what is kept goes out first, as far as there is room. `hints` are told to the client.
@@ -279,7 +278,7 @@ impl Session {
             self.flush_ring();
         }
         // Pairs with the stores in `hold` and `next`, on threads that lead.
-        if self.holds.load(Ordering::Acquire) || self.is_shelved() || !self.is_upgraded() {
+        if self.holds.load(Ordering::Acquire) || self.is_shelved() {
             return Ok(self.next(core)?.map(|(frame, _)| (frame, None)));
         }
         let mut inbound = self.inbound.lock();
