@@ -23,7 +23,7 @@ use super::guard::{self, Guard};
 const FORMAT: Configuration = config::standard();
 
 /// From how many bytes on a block is worth being encoded twice rather than copied: once to count, once to send.
-const LARGE_BLOCK: usize = 256 << 10;
+const LARGE_BLOCK: usize = 32 << 10;
 
 /// Appends a value's bytes to `out`.
 #[inline]

@@ -89,7 +89,7 @@ pub fn encode<T: Serialize + ?Sized>(codec: Codec, value: &T, out: &mut Vec<u8>)
     result
 }
 
-/// Appends a value's bytes to `out`, as [`Codec::Bincode`]; or, where there is a large block among them (256 KiB and more), tells only how many bytes it takes. `out` is then
+/// Appends a value's bytes to `out`, as [`Codec::Bincode`]; or, where there is a large block among them (32 KiB and more), tells only how many bytes it takes. `out` is then
 /// as it was, and [`encode_to`] gives the bytes without a copy.
 ///
 /// # Errors

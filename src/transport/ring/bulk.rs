@@ -10,8 +10,10 @@ use std::sync::atomic::Ordering;
 use super::layout::{BULK, Memory, NOBODYS, RECEIVERS, SENDERS, Way};
 use crate::transport::TransportError;
 
-/// The bytes that are copied before they are published: the other side takes them out while the next are copied.
+/// The most bytes that are copied before they are published: the other side takes them out while the next are copied.
 pub(super) const PIECE: usize = 64 << 10;
+/// The least. Towards a frame's end pieces become smaller, since nothing is copied beside the last of them.
+const LAST: usize = 8 << 10;
 
 /// How often the owner's word is looked at before the frame is kept until the doorbell: giving memory back mostly takes microseconds.
 const TRIES: u32 = 100;
@@ -68,7 +70,7 @@ impl Producer {
 
     /// Writes as many of the bytes as there is room for, at most a [`PIECE`]; how many that was.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
-        let wanted = bytes.len().min(PIECE);
+        let wanted = bytes.len().min((bytes.len() / 4).clamp(LAST, PIECE));
         if BULK - (self.written - self.taken) < wanted as u64 {
             // Pairs with the store in `Consumer::pull`: what was taken out has been read.
             let taken = self.memory.positions(self.way).bulk_taken.0.load(Ordering::Acquire);
