@@ -227,7 +227,7 @@ impl Barrier {
                 drop(state);
                 return call.answer_result(&Err::<Passed, _>(BrokenBarrierError));
             }
-            if inner.parties == 1 && !acts {
+            if inner.parties == 1 && !acts && state.acting.is_none() {
                 // Nobody is waited for, so that no time can be over.
                 state.rounds += 1;
                 drop(state);
