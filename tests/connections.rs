@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::raw::{CONTROL, DATA, KEY, Raw, SERVER, cancel, decline, lost, release};
 use common::{Child, alone, bare_clone, eventually, exit, fork, wait};
-use multiproc::{BaseManager, Builder, Error, Proxy, Responder};
+use multiproc::{BaseManager, Builder, Error, Proxy, Responder, WaitPolicy};
 
 #[derive(Default)]
 pub struct Chatter {
@@ -293,6 +293,28 @@ fn waiting_calls_of_a_broken_connection_are_given_up() {
     eventually("all wait", || chatter.pondering().unwrap() == 4);
     drop(breaks);
     eventually("those on the other connection wait on", || chatter.pondering().unwrap() == 1);
+    manager.shutdown().unwrap();
+}
+
+/// Symptom: now and then a call over tcp failed with `ServerGone`, though the server was well. Cause: where no process can be watched, the connection stood in its place, too,
+/// and an answer that came between the looks at the two was taken for the process's end.
+#[test]
+fn an_answer_over_tcp_is_never_taken_for_the_servers_end() {
+    let _alone = alone();
+    let manager = builder().address(("127.0.0.1", 0)).wait_policy(WaitPolicy::PowerSave).start().unwrap();
+    let chatter = ChatterProxy::new(&manager).unwrap();
+    let callers: Vec<_> = (0..2)
+        .map(|_| {
+            let chatter = chatter.clone();
+            fork(move || {
+                for _ in 0..40_000 {
+                    chatter.said().expect("an answer");
+                }
+                0
+            })
+        })
+        .collect();
+    assert!(callers.into_iter().map(wait).all(|code| code == 0));
     manager.shutdown().unwrap();
 }
 

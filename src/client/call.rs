@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::pool::Link;
 use super::reference::RemoteReference;
-use super::{Client, State, keeper};
+use super::{Client, State, has_come, keeper};
 use crate::codec::{self, Codec, CodecError, Put};
 use crate::error::{Error, Result};
 use crate::protocol::carriage::{Carried, Keep};
@@ -443,9 +443,11 @@ impl Exchange<'_> {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ready = poll::wait_each([connection, process.unwrap_or(connection)], timeout);
         let [connection, process] = ready.map_err(|error| Error::io("waiting for a reply", error))?;
-        if process.any() && !connection.any() {
-            // What it had sent before its end is read first.
-            if self.link.stream.receiver.is_ready() {
+        // Without a process to be watched the connection stands in both places.
+        if self.client.process.is_some() && process.any() && !connection.any() {
+            // What it had sent before its end is read first, also what came between the looks at the two.
+            let receiver = &self.link.stream.receiver;
+            if receiver.is_ready() || has_come(receiver.fd())? {
                 return Ok(());
             }
             return Err(Broken::Link(self.client.gone("its process has ended")));

@@ -22,7 +22,7 @@ pub mod reference;
 mod tally;
 mod upgrade;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -365,6 +365,12 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("server", &self.server).field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+/// Whether a connection has anything to be read at this moment.
+fn has_come(connection: BorrowedFd<'_>) -> Result<bool> {
+    let ready = poll::wait_one(connection, Interest::Read, Some(Duration::ZERO));
+    Ok(ready.map_err(|error| Error::io("looking for a reply", error))?.any())
 }
 
 /// Connects and proves itself.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::Client;
+use super::super::{Client, has_come};
 use super::calls::Aftermath;
 use super::{Pipeline, ROOM, Spare, State};
 use crate::error::{Error, Result};
@@ -161,8 +161,8 @@ impl<'a> Reader<'a> {
         let ready = ready.map_err(|error| Error::io("waiting for replies", error))?;
         let ended = process.is_some() && ready.last().is_some_and(|ready| ready.any());
         if ended && !ready.first().is_some_and(|ready| ready.any()) {
-            // What it had sent before its end is read first.
-            if receiver.is_ready() {
+            // What it had sent before its end is read first, also what came between the looks at the two.
+            if receiver.is_ready() || has_come(receiver.fd())? {
                 return Ok(());
             }
             return Err(self.client.gone("its process has ended"));
